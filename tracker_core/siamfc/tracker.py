@@ -1,0 +1,247 @@
+"""Online SiamFC: one exemplar, several scales, one batch per frame (paper sections 2 and 4.1)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from tracker_core.box import Box
+from tracker_core.search_region import crop_square
+from tracker_core.siamfc.network import STRIDE, SiamFC, cross_correlate
+from tracker_core.tracker import Estimate, Image, TrackState, check_box, check_image
+
+Map = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SiamFCSettings:
+    """Published values of the three-scale tracker; sizes in pixels."""
+
+    exemplar_size: int = 127
+    search_size: int = 255
+    context: float = 0.5
+    """Margin around the target as a share of width + height."""
+    scales: int = 3
+    scale_step: float = 1.0375
+    scale_damping: float = 0.59
+    """Share of the newly found scale that is taken over per frame."""
+    scale_penalty: float = 0.9745
+    """Factor on the responses of all scales but the central one."""
+    scale_limits: tuple[float, float] = (0.2, 5.0)
+    """Smallest and largest target size relative to the first frame (authors' released code)."""
+    window_influence: float = 0.176
+    upsampling: int = 16
+    """Response cells are divided by this before the peak is looked for: 17 x 17 -> 272 x 272."""
+    confidence_offset: float = 0.5
+    confidence_slope: float = 8.0
+    """Confidence = sigmoid(slope * (response peak / first-frame peak - offset))."""
+    tracking_threshold: float = 0.5
+    """Confidence from which the state is TRACKING."""
+    lost_threshold: float = 0.2
+    """Confidence below which the state becomes LOST ..."""
+    lost_after: int = 3
+    """... if it stays there for this many frames; until then the state is UNCERTAIN."""
+    precision: Literal['auto', 'float32', 'bfloat16'] = 'auto'
+    """Of the network; 'auto' is bfloat16 on CPUs that compute in it, else float32."""
+
+
+#: Five scales (paper section 4.1.2); penalty and window are not given there.
+FIVE_SCALES = SiamFCSettings(scales=5, scale_step=1.025, scale_damping=0.35)
+
+
+@dataclass
+class _Target:
+    """All that is known about the current target; positions are (x, y) pixel centres."""
+
+    exemplar: Tensor
+    fill: NDArray[np.float64]
+    x: float
+    y: float
+    width: float
+    height: float
+    scale: float
+    largest_scale: float
+    first_peak: float
+    frames_below: int = 0
+
+
+class SiamFCTracker:
+    """Finds the exemplar of the first frame again; never updates it."""
+
+    def __init__(
+        self,
+        network: SiamFC,
+        settings: SiamFCSettings | None = None,
+        device: torch.device | str = 'cpu',
+    ) -> None:
+        self.settings = settings or SiamFCSettings()
+        self.device = torch.device(device)
+        self._dtype = _inference_dtype(self.settings.precision, self.device)
+        self.network = _prepare(network, self.device, self._dtype)
+        self._target: _Target | None = None
+        self._response: Map | None = None
+        self._factors = self.settings.scale_step ** _centred(self.settings.scales)
+        self._window: Map | None = None
+
+    @property
+    def response_map(self) -> Map | None:
+        """Up-sampled logits of the best scale in the last frame, without window (272 x 272)."""
+        return self._response
+
+    @torch.inference_mode()
+    def initialize(self, image: Image, box: Box) -> None:
+        """Take the exemplar from `box` (see `Tracker.initialize`)."""
+        check_image(image)
+        check_box(box, image)
+        x, y = box.left + (box.width - 1) / 2, box.top + (box.height - 1) / 2
+        fill = image.mean(axis=(0, 1), dtype=np.float64)
+        side = self._exemplar_side(box.width, box.height)
+        crop = crop_square(image, (x, y), side, self.settings.exemplar_size, fill)
+        ratio = max(image.shape[1] / box.width, image.shape[0] / box.height)
+        target = _Target(
+            exemplar=self._features([crop]),
+            fill=fill,
+            x=x,
+            y=y,
+            width=box.width,
+            height=box.height,
+            scale=1.0,
+            largest_scale=min(self.settings.scale_limits[1], ratio),
+            first_peak=1.0,
+        )
+        target.first_peak = float(self._respond(target, image).max())
+        self._target, self._response = target, None
+
+    @torch.inference_mode()
+    def track(self, image: Image) -> Estimate:
+        """Find the target in the next image (see `Tracker.track`)."""
+        check_image(image)
+        if self._target is None:
+            raise RuntimeError('track() before initialize(): call initialize(image, box) first')
+        target = self._target
+        responses = self._upsample(self._respond(target, image))
+        best = self._best_scale(responses)
+        offset = self._peak_offset(responses[best])
+        self._move(target, offset, float(self._factors[best]))
+        self._response = responses[best]
+        return self._estimate(target, float(responses[best].max()))
+
+    def _exemplar_side(self, width: float, height: float) -> float:
+        """Side of the exemplar region: target and context as a square (paper section 2.3)."""
+        margin = self.settings.context * (width + height)
+        return math.sqrt((width + margin) * (height + margin))
+
+    def _search_side(self, target: _Target) -> float:
+        side = self._exemplar_side(target.width, target.height) * target.scale
+        return side * self.settings.search_size / self.settings.exemplar_size
+
+    def _features(self, crops: list[Image]) -> Tensor:
+        """Embed uint8 (S, S, 3) crops as (N, 256, h, w)."""
+        batch = torch.from_numpy(np.stack(crops)).to(self.device)
+        return self.network.features(batch.permute(0, 3, 1, 2).to(self._dtype))
+
+    def _respond(self, target: _Target, image: Image) -> Map:
+        """Logits (scales, 17, 17) of the exemplar over the search region at every scale."""
+        side = self._search_side(target)
+        size = self.settings.search_size
+        crops = [
+            crop_square(image, (target.x, target.y), side * factor, size, target.fill)
+            for factor in self._factors
+        ]
+        responses = cross_correlate(target.exemplar, self._features(crops))
+        return responses[:, 0].float().cpu().numpy()
+
+    def _upsample(self, responses: Map) -> Map:
+        """Bicubic up-sampling of (N, h, w) to (N, 16 h, 16 w)."""
+        size = tuple(self.settings.upsampling * side for side in responses.shape[:0:-1])
+        return np.stack([cv2.resize(r, size, interpolation=cv2.INTER_CUBIC) for r in responses])
+
+    def _best_scale(self, responses: Map) -> int:
+        """Index of the scale with the highest response after the penalty on change."""
+        peaks = responses.max(axis=(1, 2))
+        penalty = np.full(len(peaks), self.settings.scale_penalty)
+        penalty[len(peaks) // 2] = 1.0
+        return int(np.argmax(peaks * penalty))
+
+    def _peak_offset(self, response: Map) -> tuple[float, float]:
+        """Displacement (dx, dy) of the windowed peak from the centre, in search-crop pixels."""
+        if self._window is None or self._window.shape != response.shape:
+            self._window = _hann_window(response.shape[0])
+        shifted = response - response.min()
+        influence = self.settings.window_influence
+        score = (1 - influence) * shifted / (shifted.sum() + 1e-16) + influence * self._window
+        row, column = np.unravel_index(np.argmax(score), score.shape)
+        centre = (response.shape[0] - 1) / 2
+        cell = STRIDE / self.settings.upsampling
+        return float(column - centre) * cell, float(row - centre) * cell
+
+    def _move(self, target: _Target, offset: tuple[float, float], factor: float) -> None:
+        """Take over the displacement and, damped, the scale."""
+        pixel = self._search_side(target) * factor / self.settings.search_size
+        target.x += offset[0] * pixel
+        target.y += offset[1] * pixel
+        damping = self.settings.scale_damping
+        scale = target.scale * ((1 - damping) + damping * factor)
+        target.scale = min(max(scale, self.settings.scale_limits[0]), target.largest_scale)
+
+    def _estimate(self, target: _Target, peak: float) -> Estimate:
+        settings = self.settings
+        confidence = response_confidence(peak / target.first_peak, settings)
+        below = confidence < settings.lost_threshold
+        target.frames_below = target.frames_below + 1 if below else 0
+        if confidence >= settings.tracking_threshold:
+            state = TrackState.TRACKING
+        elif target.frames_below >= settings.lost_after:
+            state = TrackState.LOST
+        else:
+            state = TrackState.UNCERTAIN
+        width, height = target.width * target.scale, target.height * target.scale
+        box = Box(target.x - (width - 1) / 2, target.y - (height - 1) / 2, width, height)
+        return Estimate(box, confidence, state)
+
+
+def response_confidence(relative_peak: float, settings: SiamFCSettings) -> float:
+    """Map a response peak relative to that of the first frame to [0, 1] by a logistic curve."""
+    exponent = -settings.confidence_slope * (relative_peak - settings.confidence_offset)
+    return 1.0 / (1.0 + math.exp(min(exponent, 700.0)))
+
+
+def _centred(count: int) -> NDArray[np.float64]:
+    """-(n // 2) ... n // 2."""
+    return np.linspace(-(count // 2), count // 2, count)
+
+
+def _hann_window(size: int) -> Map:
+    """Outer product of two Hann windows whose ends are zero, summing to one."""
+    line = np.hanning(size)
+    window = np.outer(line, line)
+    normalised: Map = (window / window.sum()).astype(np.float32)
+    return normalised
+
+
+def _prepare(network: SiamFC, device: torch.device, dtype: torch.dtype) -> SiamFC:
+    """Inference form: batch norms folded into the convolutions, channels last."""
+    network.eval().requires_grad_(False)
+    backbone = network.backbone
+    for block in (backbone.conv1, backbone.conv2, backbone.conv3, backbone.conv4):
+        convolution, norm = block[0], block[1]
+        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            block[0] = nn.utils.fusion.fuse_conv_bn_eval(convolution, norm)
+            block[1] = nn.Identity()
+    network.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+def _inference_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """Resolve 'auto': bfloat16 on CPUs that compute in it, where it doubles the frame rate."""
+    if precision == 'auto':
+        capable = device.type == 'cpu' and torch.cpu.get_capabilities().get('avx512_bf16', False)
+        precision = 'bfloat16' if capable else 'float32'
+    return torch.bfloat16 if precision == 'bfloat16' else torch.float32

@@ -1,0 +1,119 @@
+"""Smooth random motion of objects and camera."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Sum of three sinusoids within [-1, 1]: smooth, bounded and defined at any time."""
+
+    weights: Floats
+    rates: Floats
+    phases: Floats
+
+    @classmethod
+    def random(cls, rng: np.random.Generator, period: float) -> Curve:
+        """Draw a curve that swings about once per `period`."""
+        weights = rng.uniform(0.4, 1.0, 3) * (1.0, 0.5, 0.3)
+        rates = 2 * np.pi / period * rng.uniform(0.8, 1.2, 3) * (1.0, 1.7, 2.6)
+        return cls(weights / weights.sum(), rates, rng.uniform(0, 2 * np.pi, 3))
+
+    def __call__(self, times: Floats) -> Floats:
+        """Values (N,) at the times (N,)."""
+        return np.asarray(np.sin(np.outer(times, self.rates) + self.phases) @ self.weights)
+
+    @property
+    def top_rate(self) -> float:
+        """Upper bound of the change per unit of time."""
+        return float(self.weights @ self.rates)
+
+
+def similarity(
+    x: float, y: float, scale: float = 1.0, angle: float = 0.0
+) -> NDArray[np.float64]:
+    """(3, 3) matrix: rotate by `angle` (radians), scale, then move the origin to (x, y)."""
+    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
+    return np.array([[cosine, -sine, x], [sine, cosine, y], [0.0, 0.0, 1.0]])
+
+
+def tilted(yaw: float, pitch: float, distance: float) -> NDArray[np.float64]:
+    """(3, 3) homography of a plane turned about its vertical and horizontal axis (radians).
+
+    The origin stays where it is; `distance` from the camera is in the units of the plane.
+    """
+    about_y = np.array(
+        [[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]]
+    )
+    about_x = np.array(
+        [[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]]
+    )
+    plane = (about_x @ about_y)[:, :2]
+    return np.array(
+        [[*plane[0], 0.0], [*plane[1], 0.0], [plane[2, 0] / distance, plane[2, 1] / distance, 1.0]]
+    )
+
+
+def transform(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Map points (N, 2) by a homography (3, 3)."""
+    mapped = points @ matrix[:, :2].T + matrix[:, 2]
+    return np.asarray(mapped[:, :2] / mapped[:, 2:])
+
+
+def plateau(times: Floats, start: float, end: float, ramp: float) -> Floats:
+    """1 within [start, end], 0 further than `ramp` away, smooth between."""
+    outside = np.maximum(np.maximum(start - times, times - end), 0) / max(ramp, 1e-9)
+    rest = np.clip(1 - outside, 0, 1)
+    return np.asarray(rest * rest * (3 - 2 * rest))
+
+
+def slow_time(frames: int, windows: Sequence[tuple[int, int]], speed: float) -> Floats:
+    """Own time (frames,) of something that slows down to `speed` around the given windows."""
+    times = np.arange(frames, dtype=np.float64)
+    rate = np.ones(frames)
+    for start, end in windows:
+        rate = np.minimum(rate, 1 - (1 - speed) * plateau(times, start, end, 20.0))
+    return np.asarray(np.cumsum(rate) - rate[0])
+
+
+def schedule(
+    rng: np.random.Generator, frames: int, lengths: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Place windows of the given lengths (frames) one per equal slot, in random order.
+
+    The first eighth of the sequence stays free of events. Returns (first, last) frame of each.
+    Raises ValueError where they do not fit.
+    """
+    if not lengths:
+        return []
+    begin = max(frames // 8, 1)
+    slot = (frames - begin) / len(lengths)
+    windows = []
+    for length, place in zip(lengths, rng.permutation(len(lengths)), strict=True):
+        room = slot - 2 * length
+        if room < 0:
+            raise ValueError(
+                f'{frames} frames are too few for the events of the scene: '
+                f'make the sequence longer or the events fewer or shorter'
+            )
+        first = int(begin + place * slot + length / 2 + rng.uniform(0.2, 0.8) * room)
+        windows.append((first, first + length - 1))
+    return windows
+
+
+def roam(
+    rng: np.random.Generator, times: Floats, size: tuple[int, int], margin: float, speed: float
+) -> Floats:
+    """Path (N, 2) that wanders over an image at no more than `speed` pixels per frame."""
+    room = np.maximum((np.array(size) - 2 * margin) / 2, 0.05 * np.array(size))
+    curves = [Curve.random(rng, 2 * np.pi) for _ in range(2)]
+    top = float(np.hypot(*(r * c.top_rate for r, c in zip(room, curves, strict=True))))
+    path = np.stack([c(times * (speed / top)) for c in curves], axis=1)
+    return np.asarray(np.array(size) / 2 + path * room)

@@ -1,0 +1,169 @@
+"""A cut-out that is drawn into images at any size, place and perspective."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker_core.synthetic.motion import similarity, transform
+
+Image = NDArray[np.uint8]
+Matrix = NDArray[np.float64]
+
+_LEVELS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """Part of an image: premultiplied RGBA (h, w, 4) whose first pixel is at (left, top)."""
+
+    rgba: Image
+    left: int
+    top: int
+
+    @property
+    def alpha(self) -> Image:
+        """Opacity (h, w), 0..255."""
+        return self.rgba[..., 3]
+
+
+class Sprite:
+    """An RGBA cut-out prepared for drawing; the origin of its coordinates is its middle."""
+
+    def __init__(self, rgba: Image) -> None:
+        """Take a cut-out (h, w, 4) uint8, not premultiplied. Raises ValueError if it is empty."""
+        if rgba.ndim != 3 or rgba.shape[2] != 4 or rgba.dtype != np.uint8:
+            raise ValueError(f'a cut-out must be RGBA uint8, not {rgba.shape} {rgba.dtype}')
+        solid = rgba[..., 3] >= 128
+        if not solid.any():
+            raise ValueError('a cut-out must have opaque pixels; this one is transparent')
+        rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
+        cut = rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        self.width, self.height = cut.shape[1], cut.shape[0]
+        step = 2 ** (_LEVELS - 1)
+        padding = step, -self.height % step + step, step, -self.width % step + step
+        levels = [cv2.copyMakeBorder(_premultiplied(cut), *padding, cv2.BORDER_CONSTANT)]
+        for _ in range(_LEVELS - 1):
+            levels.append(cv2.resize(levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+        self._levels: list[Image] = levels
+        self._middle = step + self.width / 2, step + self.height / 2
+        self.outline = _hull(cut[..., 3]) - (self.width / 2, self.height / 2)
+        self.corners = self.outline_of_padding()
+
+    @property
+    def size(self) -> float:
+        """Square root of the area of the upright box, in pixels of the cut-out."""
+        return float(np.sqrt(self.width * self.height))
+
+    @property
+    def diameter(self) -> float:
+        """Twice the distance of the furthest point from the middle."""
+        return float(2 * np.hypot(*self.outline.T).max())
+
+    def outline_of_padding(self) -> NDArray[np.float64]:
+        """Corners (4, 2) of everything that is not transparent, one pixel of margin included."""
+        x, y = self.width / 2 + 1, self.height / 2 + 1
+        return np.array([[-x, -y], [x, -y], [x, y], [-x, y]])
+
+    def bounds(self, matrix: Matrix) -> NDArray[np.float64]:
+        """Tight box (left, top, right, bottom) after the mapping of its coordinates to pixels."""
+        points = transform(matrix, self.outline)
+        return np.concatenate([points.min(0), points.max(0)])
+
+    def warp(self, matrix: Matrix, *, margin: int = 0, clip: tuple[int, int] | None = None) -> Patch:
+        """Draw it with the homography (3, 3) from its coordinates to image coordinates.
+
+        `margin` widens the patch (pixels); `clip` limits it to an image of (width, height).
+        """
+        corners = transform(matrix, self.corners)
+        left, top = np.floor(corners.min(0)).astype(int) - margin - 1
+        right, bottom = np.ceil(corners.max(0)).astype(int) + margin + 1
+        if clip is not None:
+            left, right = np.clip((left, right), 0, clip[0])
+            top, bottom = np.clip((top, bottom), 0, clip[1])
+        if right <= left or bottom <= top:
+            return Patch(np.zeros((0, 0, 4), np.uint8), int(left), int(top))
+        level = self._level(matrix)
+        to_patch = (
+            similarity(-0.5 - left, -0.5 - top)
+            @ matrix
+            @ similarity(-self._middle[0], -self._middle[1])
+            @ np.diag([2.0**level, 2.0**level, 1.0])
+            @ similarity(0.5, 0.5)
+        )
+        size = int(right - left), int(bottom - top)
+        rgba = cv2.warpPerspective(self._levels[level], to_patch, size, flags=cv2.INTER_LINEAR)
+        return Patch(rgba.astype(np.uint8, copy=False), int(left), int(top))
+
+    def _level(self, matrix: Matrix) -> int:
+        """Pyramid level that is shrunk by no more than two when drawn (no aliasing)."""
+        scale = np.sqrt(abs(np.linalg.det(matrix[:2, :2])))
+        return int(np.clip(np.floor(-np.log2(max(scale, 1e-6)) + 0.25), 0, _LEVELS - 1))
+
+
+def paste(image: Image, patch: Patch) -> None:
+    """Blend a patch into an image (H, W, 3) in place."""
+    window = _window(image.shape[:2], patch)
+    if window is None:
+        return
+    rows, columns, inside = window
+    rgba = patch.rgba[inside]
+    rest = cv2.cvtColor(255 - rgba[..., 3], cv2.COLOR_GRAY2RGB)
+    below = cv2.multiply(image[rows, columns], rest, scale=1 / 255)
+    image[rows, columns] = cv2.add(below, np.ascontiguousarray(rgba[..., :3]))
+
+
+def darken(image: Image, patch: Patch, strength: float, spread: float) -> None:
+    """Draw the soft shadow of a patch (blurred by `spread` pixels) into an image in place."""
+    border = int(3 * spread)
+    alpha = cv2.copyMakeBorder(
+        np.ascontiguousarray(patch.alpha), *(border,) * 4, cv2.BORDER_CONSTANT
+    )
+    soft = cv2.GaussianBlur(alpha, (0, 0), max(spread, 0.5))
+    shade = Patch(np.zeros((*soft.shape, 4), np.uint8), patch.left - border, patch.top - border)
+    shade.rgba[..., 3] = cv2.multiply(soft, strength)
+    paste(image, shade)
+
+
+def seen_through(patch: Patch, opacity: Image) -> float:
+    """Sum of a patch's alpha (0..1 per pixel) left by an opacity map (H, W) uint8 above it."""
+    window = _window(opacity.shape[:2], patch)
+    if window is None:
+        return 0.0
+    rows, columns, inside = window
+    free = (255 - opacity[rows, columns]).astype(np.float32)
+    return float((patch.alpha[inside] * free).sum() / 255**2)
+
+
+def _window(
+    shape: tuple[int, ...], patch: Patch
+) -> tuple[slice, slice, tuple[slice, slice]] | None:
+    """Rows and columns of an image that a patch covers and the same part of the patch."""
+    height, width = patch.rgba.shape[:2]
+    top, bottom = max(patch.top, 0), min(patch.top + height, shape[0])
+    left, right = max(patch.left, 0), min(patch.left + width, shape[1])
+    if bottom <= top or right <= left:
+        return None
+    inside = (
+        slice(top - patch.top, bottom - patch.top),
+        slice(left - patch.left, right - patch.left),
+    )
+    return slice(top, bottom), slice(left, right), inside
+
+
+def _premultiplied(rgba: Image) -> Image:
+    alpha = rgba[..., 3:].astype(np.float32) / 255
+    return np.concatenate([np.rint(rgba[..., :3] * alpha).astype(np.uint8), rgba[..., 3:]], axis=2)
+
+
+def _hull(alpha: Image) -> NDArray[np.float64]:
+    """Convex hull (N, 2) of the corners of all pixels with an alpha of at least one half."""
+    contours, _ = cv2.findContours(
+        (alpha >= 128).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+    )
+    pixels = np.concatenate(contours)[:, 0]
+    corners = np.concatenate([pixels + (dx, dy) for dx in (0, 1) for dy in (0, 1)])
+    return cv2.convexHull(corners.astype(np.float32))[:, 0].astype(np.float64)

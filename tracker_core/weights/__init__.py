@@ -1,0 +1,176 @@
+"""The weights format (safetensors with metadata) and the import of published checkpoints.
+
+    python -m tracker_core.weights show  tracker_core/pretrained/siamfc.safetensors
+    python -m tracker_core.weights import siamfc_alexnet_e50.pth --tracker siamfc
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+import tracker_core
+
+#: Where the shipped weights lie.
+PRETRAINED = Path(__file__).parent.with_name('pretrained')
+SUFFIX = '.safetensors'
+_FORMAT = 'tracker_core 1'
+
+
+class WeightsError(ValueError):
+    """A weights file that cannot be used, with the reason."""
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """What a weights file says about itself."""
+
+    tracker: str
+    """Name of the network it belongs to, e.g. ``siamfc``."""
+    training_data: tuple[str, ...] = ()
+    licence: str = 'unknown'
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Tracker settings that belong to these weights; used as its defaults."""
+    code_version: str = tracker_core.__version__
+    date: str = field(default_factory=lambda: datetime.date.today().isoformat())
+    notes: str = ''
+
+
+def save(
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, Tensor],
+    info: WeightsInfo,
+    dtype: torch.dtype | None = torch.float16,
+) -> Path:
+    """Write tensors and metadata to `path`, whole or not at all.
+
+    Floating-point tensors are stored as `dtype` (None: as they are). Raises WeightsError where a
+    value is not finite in that type.
+    """
+    path = Path(path)
+    stored = {name: _stored(name, tensor, dtype) for name, tensor in tensors.items()}
+    metadata = {'format': _FORMAT, 'info': json.dumps(dataclasses.asdict(info))}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        save_file(stored, temporary, metadata)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    tensor = tensor.detach().cpu()
+    if tensor.is_floating_point():
+        tensor = tensor.to(dtype or tensor.dtype)
+        if not torch.isfinite(tensor).all():
+            raise WeightsError(f'{name} is not finite as {tensor.dtype}; nothing was written')
+    return tensor.contiguous()
+
+
+def read_info(path: str | os.PathLike[str]) -> WeightsInfo:
+    """Read the metadata of a weights file."""
+    with _open(Path(path)) as file:
+        return _info(file, Path(path))
+
+
+def load_into(network: nn.Module, path: str | os.PathLike[str], tracker: str) -> WeightsInfo:
+    """Fill `network` with the weights in `path`, which must be those of `tracker`, strictly.
+
+    Raises FileNotFoundError, or WeightsError for another tracker's file and for missing,
+    unexpected or wrongly shaped tensors, each with its name. The network is then unchanged.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        info = _info(file, path)
+        if info.tracker != tracker:
+            raise WeightsError(f'{path} holds weights of {info.tracker!r}, not of {tracker!r}')
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    load_tensors(network, tensors, str(path))
+    return info
+
+
+def load_tensors(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Copy `tensors` into `network`, strictly; WeightsError names every tensor that is wrong."""
+    own = network.state_dict()
+    problems = [f'missing {name}' for name in own.keys() - tensors.keys()]
+    problems += [f'unexpected {name}' for name in tensors.keys() - own.keys()]
+    for name in own.keys() & tensors.keys():
+        expected, found = tuple(own[name].shape), tuple(tensors[name].shape)
+        if expected != found:
+            problems.append(f'{name} has shape {found} instead of {expected}')
+        elif not torch.isfinite(tensors[name]).all():
+            problems.append(f'{name} is not finite')
+    if problems:
+        raise WeightsError(f'{source} does not fit: ' + '; '.join(sorted(problems)))
+    network.load_state_dict(dict(tensors))
+
+
+def _open(path: Path) -> Any:
+    if not path.is_file():
+        raise FileNotFoundError(f'no weights file {path}; shipped are: {", ".join(shipped())}')
+    try:
+        return safe_open(path, framework='pt')
+    except SafetensorError as error:
+        raise WeightsError(
+            f'{path} is not a safetensors file ({error}); a published checkpoint must first be '
+            'converted: python -m tracker_core.weights import FILE --tracker NAME'
+        ) from None
+
+
+def _info(file: Any, path: Path) -> WeightsInfo:
+    metadata = file.metadata() or {}
+    if metadata.get('format') != _FORMAT:
+        raise WeightsError(f'{path} was not written by tracker_core (no {_FORMAT!r} metadata)')
+    values = json.loads(metadata['info'])
+    values['training_data'] = tuple(values['training_data'])
+    return WeightsInfo(**values)
+
+
+def shipped() -> tuple[str, ...]:
+    """Names of the weights that come with the package."""
+    return tuple(sorted(path.stem for path in PRETRAINED.glob('*' + SUFFIX)))
+
+
+def shipped_path(name: str) -> Path:
+    """Path of the shipped weights `name`; FileNotFoundError, saying what to do, if there are none."""
+    path = PRETRAINED / (name + SUFFIX)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'no weights are shipped for {name} (shipped: {", ".join(shipped()) or "none"}); '
+            "pass weights='FILE.safetensors', made by training or by "
+            "'python -m tracker_core.weights import', or weights='random' for a trial"
+        )
+    return path
+
+
+def import_checkpoint(source: str | os.PathLike[str], network: nn.Module) -> None:
+    """Fill `network` from a published checkpoint without executing anything in that file.
+
+    Accepts a plain dictionary of tensors. Batch-norm counters, absent in old files, are set to 0.
+    Raises WeightsError for anything else and for a checkpoint of another network.
+    """
+    try:
+        tensors = torch.load(source, map_location='cpu', weights_only=True)
+    except FileNotFoundError:
+        raise FileNotFoundError(f'no checkpoint {source}') from None
+    except Exception as error:
+        raise WeightsError(f'{source} is not a checkpoint that can be read safely: {error}') from None
+    if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
+        raise WeightsError(f'{source} is not a plain dictionary of tensors')
+    for name in network.state_dict():
+        if name.endswith('num_batches_tracked'):
+            tensors.setdefault(name, torch.tensor(0))
+    load_tensors(network, tensors, str(source))

@@ -1,0 +1,65 @@
+"""Look at weights files and convert published checkpoints.
+
+    python -m tracker_core.weights show FILE.safetensors
+    python -m tracker_core.weights import siamfc_alexnet_e50.pth --tracker siamfc
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+from tracker_core.factory import build_network, network_name
+from tracker_core.weights import SUFFIX, WeightsInfo, import_checkpoint, read_info, save
+
+
+def _import(arguments: argparse.Namespace) -> None:
+    source = Path(arguments.checkpoint)
+    output = Path(arguments.output or source.with_suffix(SUFFIX))
+    network = build_network(arguments.tracker)
+    import_checkpoint(source, network)
+    info = WeightsInfo(
+        network_name(arguments.tracker),
+        training_data=(f'as published in {source.name}',),
+        licence=arguments.licence,
+        notes='imported from a published checkpoint',
+    )
+    save(output, network.state_dict(), info, dtype=None)
+    print(f"{output} written; use it with build_tracker('{arguments.tracker}', '{output}')")
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    for key, value in dataclasses.asdict(read_info(arguments.file)).items():
+        print(f'{key}: {value}')
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line: show metadata, import published checkpoints."""
+    parser = argparse.ArgumentParser(
+        'python -m tracker_core.weights',
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True)
+    show = commands.add_parser('show', help='print what a weights file says about itself')
+    show.add_argument('file')
+    show.set_defaults(run=_show)
+    importer = commands.add_parser('import', help='convert a published checkpoint')
+    importer.add_argument('checkpoint', help='e.g. siamfc_alexnet_e50.pth')
+    importer.add_argument('--tracker', default='siamfc', help='its tracker (default: siamfc)')
+    importer.add_argument('--output', help='default: beside the checkpoint, .safetensors')
+    importer.add_argument('--licence', default='unknown', help='licence to note in the file')
+    importer.set_defaults(run=_import)
+    arguments = parser.parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except (OSError, ValueError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
