@@ -29,7 +29,7 @@ class TrackState(IntEnum):
 class Estimate:
     """Where the target is in one image.
 
-    ``confidence`` lies in [0, 1] and is comparable over time for one tracker, not between trackers.
+    ``confidence`` lies in [0, 1]; comparable over time for one tracker, not between trackers.
     """
 
     box: Box
@@ -48,7 +48,7 @@ class Tracker(Protocol):
     def initialize(self, image: Image, box: Box) -> None:
         """Start on the target in `box`; forgets any earlier target.
 
-        Raises ValueError for an image or box that cannot be used and then keeps the earlier target.
+        Raises ValueError for an unusable image or box and then keeps the earlier target.
         """
         ...
 
@@ -70,8 +70,7 @@ def check_image(image: Any) -> None:
         )
     if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):
         raise ValueError(
-            f'image is grey, shape {image.shape}: '
-            'pass cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)'
+            f'image is grey, shape {image.shape}: pass cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)'
         )
     if image.ndim == 3 and image.shape[2] == 4:
         raise ValueError('image has four channels: pass image[..., :3], in RGB order')

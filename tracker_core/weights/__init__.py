@@ -1,8 +1,4 @@
-"""The weights format (safetensors with metadata) and the import of published checkpoints.
-
-    python -m tracker_core.weights show  tracker_core/pretrained/siamfc.safetensors
-    python -m tracker_core.weights import siamfc_alexnet_e50.pth --tracker siamfc
-"""
+"""The weights format (safetensors with metadata) and the import of published checkpoints."""
 
 from __future__ import annotations
 
@@ -21,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import tracker_core
+from tracker_core.atomic import replacing
 
 #: Where the shipped weights lie.
 PRETRAINED = Path(__file__).parent.with_name('pretrained')
@@ -61,13 +58,8 @@ def save(
     path = Path(path)
     stored = {name: _stored(name, tensor, dtype) for name, tensor in tensors.items()}
     metadata = {'format': _FORMAT, 'info': json.dumps(dataclasses.asdict(info))}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
+    with replacing(path) as temporary:
         save_file(stored, temporary, metadata)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 
@@ -145,7 +137,7 @@ def shipped() -> tuple[str, ...]:
 
 
 def shipped_path(name: str) -> Path:
-    """Path of the shipped weights `name`; FileNotFoundError, saying what to do, if there are none."""
+    """Path of the shipped weights `name`; FileNotFoundError with advice if there are none."""
     path = PRETRAINED / (name + SUFFIX)
     if not path.is_file():
         raise FileNotFoundError(
@@ -167,7 +159,8 @@ def import_checkpoint(source: str | os.PathLike[str], network: nn.Module) -> Non
     except FileNotFoundError:
         raise FileNotFoundError(f'no checkpoint {source}') from None
     except Exception as error:
-        raise WeightsError(f'{source} is not a checkpoint that can be read safely: {error}') from None
+        reason = f'{source} is not a checkpoint that can be read safely: {error}'
+        raise WeightsError(reason) from None
     if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
         raise WeightsError(f'{source} is not a plain dictionary of tensors')
     for name in network.state_dict():

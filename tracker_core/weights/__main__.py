@@ -1,7 +1,7 @@
 """Look at weights files and convert published checkpoints.
 
-    python -m tracker_core.weights show FILE.safetensors
-    python -m tracker_core.weights import siamfc_alexnet_e50.pth --tracker siamfc
+python -m tracker_core.weights show FILE.safetensors
+python -m tracker_core.weights import siamfc_alexnet_e50.pth --tracker siamfc
 """
 
 from __future__ import annotations

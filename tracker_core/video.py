@@ -1,0 +1,155 @@
+"""Frames from videos, folders and cameras; annotated videos back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from tracker_core.atomic import replacing
+from tracker_core.tracker import Image
+
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+DEFAULT_FPS = 30.0
+
+
+class FrameSource(Protocol):
+    """RGB frames, uint8 (H, W, 3), one after the other; iterating again starts anew."""
+
+    name: str
+    fps: float
+    count: int | None
+    """Number of frames as far as it is known beforehand."""
+
+    def __iter__(self) -> Iterator[Image]: ...
+
+
+def open_video(source: str | os.PathLike[str]) -> FrameSource:
+    """Open a video file, a folder of images (or one with `img/` in it), or a camera.
+
+    Cameras are named by their number ('0') or device ('/dev/video0'). Raises FileNotFoundError
+    where there is nothing, ValueError where nothing can be read.
+    """
+    text = os.fspath(source)
+    if text.isdigit() or text.startswith('/dev/'):
+        return VideoFile(text, int(text.removeprefix('/dev/video')))
+    path = Path(text)
+    if path.is_dir():
+        return ImageFolder(path)
+    if not path.exists():
+        raise FileNotFoundError(f'no video file or folder {path}')
+    return VideoFile(path.stem, str(path))
+
+
+class ImageFolder:
+    """The images of a folder, or of its sub-folder ``img`` (OTB layout), ordered by name."""
+
+    def __init__(self, folder: Path, fps: float = DEFAULT_FPS) -> None:
+        inner = folder / 'img'
+        self.paths = image_paths(inner if inner.is_dir() else folder)
+        if not self.paths:
+            raise ValueError(f'{folder} holds no images ({" ".join(IMAGE_SUFFIXES)})')
+        self.name = folder.name
+        self.fps = fps
+        self.count: int | None = len(self.paths)
+
+    def __iter__(self) -> Iterator[Image]:
+        return map(read_image, self.paths)
+
+
+class VideoFile:
+    """A video file or camera, read through OpenCV."""
+
+    def __init__(self, name: str, source: str | int) -> None:
+        self.name = name
+        self._source = source
+        capture = self._open()
+        fps = capture.get(cv2.CAP_PROP_FPS)
+        self.fps = fps if 0 < fps < 1000 else DEFAULT_FPS
+        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.count: int | None = count if count > 0 else None
+        capture.release()
+
+    def __iter__(self) -> Iterator[Image]:
+        capture = self._open()
+        try:
+            while True:
+                found, frame = capture.read()
+                if not found:
+                    return
+                yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)  # type: ignore[misc]
+        finally:
+            capture.release()
+
+    def _open(self) -> cv2.VideoCapture:
+        capture = cv2.VideoCapture(self._source)
+        if not capture.isOpened():
+            raise ValueError(f'OpenCV cannot read {self._source!r} as a video or camera')
+        return capture
+
+
+def image_paths(folder: Path) -> list[Path]:
+    """Images directly in `folder`; 2.jpg comes before 10.jpg."""
+    found = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    return sorted(found, key=lambda path: (len(path.stem), path.stem))
+
+
+def read_image(path: Path) -> Image:
+    """Read one image file as RGB, uint8 (H, W, 3); ValueError where it cannot be decoded."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f'cannot read the image {path}')
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+
+
+class VideoWriter:
+    """Write RGB frames to a video file that appears when it is complete.
+
+    Use as a context manager; on an exception nothing is left behind. The container follows the
+    suffix of the name (.mp4, .avi, .mkv); the size is that of the first frame, later frames of
+    another size are resized.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], fps: float = DEFAULT_FPS) -> None:
+        self.path = Path(path)
+        self.fps = fps
+        self._file = replacing(self.path)
+        self._writer: cv2.VideoWriter | None = None
+        self._size = (0, 0)
+
+    def write(self, image: Image) -> None:
+        """Append one frame, uint8 (H, W, 3) RGB."""
+        if self._writer is None:
+            self._writer = self._start((image.shape[1], image.shape[0]))
+        bgr = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
+        if (image.shape[1], image.shape[0]) != self._size:
+            bgr = cv2.resize(bgr, self._size)
+        self._writer.write(bgr)
+
+    def _start(self, size: tuple[int, int]) -> cv2.VideoWriter:
+        code = 'MJPG' if self.path.suffix.lower() == '.avi' else 'mp4v'
+        fourcc = cv2.VideoWriter.fourcc(*code)
+        writer = cv2.VideoWriter(str(self._temporary), fourcc, self.fps, size)
+        if not writer.isOpened():
+            raise ValueError(f'OpenCV cannot write {self.path}: the name must end in .mp4 or .avi')
+        self._size = size
+        return writer
+
+    def __enter__(self) -> VideoWriter:
+        self._temporary = self._file.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._writer is not None:
+            self._writer.release()
+        self._file.__exit__(kind, error, trace)
