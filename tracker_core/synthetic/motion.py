@@ -36,9 +36,7 @@ class Curve:
         return float(self.weights @ self.rates)
 
 
-def similarity(
-    x: float, y: float, scale: float = 1.0, angle: float = 0.0
-) -> NDArray[np.float64]:
+def similarity(x: float, y: float, scale: float = 1.0, angle: float = 0.0) -> NDArray[np.float64]:
     """(3, 3) matrix: rotate by `angle` (radians), scale, then move the origin to (x, y)."""
     cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
     return np.array([[cosine, -sine, x], [sine, cosine, y], [0.0, 0.0, 1.0]])
@@ -49,9 +47,7 @@ def tilted(yaw: float, pitch: float, distance: float) -> NDArray[np.float64]:
 
     The origin stays where it is; `distance` from the camera is in the units of the plane.
     """
-    about_y = np.array(
-        [[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]]
-    )
+    about_y = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
     about_x = np.array(
         [[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]]
     )

@@ -77,7 +77,9 @@ class SceneSettings:
         if min(self.size) < 16:
             raise ValueError(f'a scene must be at least 16 x 16 pixels, not {self.size}')
         if not 0 < self.target_size[0] <= self.target_size[1] <= 0.8:
-            raise ValueError(f'target_size must be a range within (0, 0.8], not {self.target_size}')
+            raise ValueError(
+                f'target_size must be a range within (0, 0.8], not {self.target_size}'
+            )
         if not 0 < self.scale[0] <= 1 <= self.scale[1]:
             raise ValueError(f'scale must be a range around 1, not {self.scale}')
         if not 0 <= self.tilt <= 60:

@@ -47,7 +47,9 @@ class Sprite:
         padding = step, -self.height % step + step, step, -self.width % step + step
         levels = [cv2.copyMakeBorder(_premultiplied(cut), *padding, cv2.BORDER_CONSTANT)]
         for _ in range(_LEVELS - 1):
-            levels.append(cv2.resize(levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+            levels.append(
+                cv2.resize(levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+            )
         self._levels: list[Image] = levels
         self._middle = step + self.width / 2, step + self.height / 2
         self.outline = _hull(cut[..., 3]) - (self.width / 2, self.height / 2)
@@ -73,7 +75,9 @@ class Sprite:
         points = transform(matrix, self.outline)
         return np.concatenate([points.min(0), points.max(0)])
 
-    def warp(self, matrix: Matrix, *, margin: int = 0, clip: tuple[int, int] | None = None) -> Patch:
+    def warp(
+        self, matrix: Matrix, *, margin: int = 0, clip: tuple[int, int] | None = None
+    ) -> Patch:
         """Draw it with the homography (3, 3) from its coordinates to image coordinates.
 
         `margin` widens the patch (pixels); `clip` limits it to an image of (width, height).
