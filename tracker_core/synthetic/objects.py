@@ -69,7 +69,7 @@ def _blob(rng: np.random.Generator) -> Plane:
 
 def _fish(rng: np.random.Generator) -> Plane:
     slim = float(rng.uniform(0.5, 0.75))
-    body = _ring(0.66, slim) - (0.22, 0.0)
+    body = _ring(0.66, slim) - np.array((0.22, 0.0))
     high = 0.42 + 0.2 * rng.random()
     tail = np.array([[0.25, 0.0], [0.9, -high], [0.75, 0.0], [0.9, high]])
     fin = np.array([[-0.4, -0.55 * slim], [0.05, -0.9 * slim - 0.12], [0.25, -0.4 * slim]])
@@ -84,7 +84,7 @@ def _vehicle(rng: np.random.Generator) -> Plane:
     round_box = (np.abs(cosine) ** sharp + np.abs(sine) ** sharp) ** (-1 / sharp)
     body = np.stack([long * round_box * cosine, wide * round_box * sine], axis=1)
     wheels = [
-        _ring(0.17, 0.6) + (0.52 * side_x, (wide + 0.02) * side_y)
+        _ring(0.17, 0.6) + np.array((0.52 * side_x, (wide + 0.02) * side_y))
         for side_x in (-1, 1)
         for side_y in (-1, 1)
     ]
@@ -138,7 +138,7 @@ def _camouflage(rng: np.random.Generator) -> Plane:
 
 def _soft(values: Plane) -> Plane:
     """1 where values are positive, 0 where negative, with a steep smooth edge."""
-    return np.clip(values * 8 + 0.5, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(values * 8 + 0.5, 0, 1), np.float32)
 
 
 _PATTERNS = (_stripes, _stripes, _dots, _halves, _camouflage)
@@ -152,7 +152,7 @@ def _paint(rng: np.random.Generator) -> NDArray[np.float32]:
     saturations = rng.uniform(150, 240), rng.choice((25, 200)), 40
     values = rng.uniform(150, 235), rng.uniform(90, 245), 235 if light else 35
     hsv = np.array([[*zip(hues, saturations, values, strict=True)]]).astype(np.uint8)
-    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0].astype(np.float32)
+    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0], np.float32)
 
 
 def _details(
@@ -162,18 +162,17 @@ def _details(
     for _ in range(int(rng.integers(1, 4))):
         x, y = rng.uniform(-0.5, 0.5, 2)
         radius = float(rng.uniform(0.06, 0.16))
-        spot = _filled([_ring(radius, float(rng.uniform(0.6, 1))) + (x, y)])[..., None]
+        spot = _filled([_ring(radius, float(rng.uniform(0.6, 1))) + np.array((x, y))])[..., None]
         surface *= 1 - spot
         surface += spot * color
-        glint = _filled([_ring(radius * 0.4) + (x - radius / 3, y - radius / 3)])[..., None]
+        glint = _filled([_ring(radius * 0.4) + np.array((x, y)) - radius / 3])[..., None]
         surface *= 1 - glint
         surface += glint * (255 - color)
 
 
 def _shaded(rng: np.random.Generator, surface: Plane, mask: Plane) -> Image:
     """Light the surface as if the mask were inflated, with a highlight and a dark rim."""
-    solid = (mask > 0.5).astype(np.uint8)
-    solid = cv2.copyMakeBorder(solid, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    solid = cv2.copyMakeBorder((mask > 0.5).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     distance = cv2.distanceTransform(solid, cv2.DIST_L2, 5)[1:-1, 1:-1]
     height = np.sqrt(distance / max(float(distance.max()), 1))
     height = cv2.GaussianBlur(height, (0, 0), 5)

@@ -55,7 +55,8 @@ class Optics:
         x, y = np.meshgrid(np.linspace(-1, 1, 8), np.linspace(-1, 1, 6))
         slope = 1 + self._slopes[index, 0] * x + self._slopes[index, 1] * y
         small = (slope[..., None] * self._colors[index]).astype(np.float32)
-        lit = cv2.multiply(image, cv2.resize(small, (width, height)), dtype=cv2.CV_32F)
+        lit = image.astype(np.float32)
+        lit *= cv2.resize(small, (width, height))
         row, column = rng.integers(0, _NOISE_BORDER, 2)
-        noise = self._noise[row : row + height, column : column + width]
-        return cv2.add(lit, noise, dtype=cv2.CV_8U).astype(np.uint8, copy=False)
+        lit += self._noise[row : row + height, column : column + width]
+        return np.clip(np.rint(lit, out=lit), 0, 255, out=lit).astype(np.uint8)

@@ -45,12 +45,12 @@ class Sprite:
         self.width, self.height = cut.shape[1], cut.shape[0]
         step = 2 ** (_LEVELS - 1)
         padding = step, -self.height % step + step, step, -self.width % step + step
-        levels = [cv2.copyMakeBorder(_premultiplied(cut), *padding, cv2.BORDER_CONSTANT)]
+        padded = cv2.copyMakeBorder(_premultiplied(cut), *padding, cv2.BORDER_CONSTANT)
+        levels = [padded.astype(np.uint8, copy=False)]
         for _ in range(_LEVELS - 1):
-            levels.append(
-                cv2.resize(levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-            )
-        self._levels: list[Image] = levels
+            half = cv2.resize(levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+            levels.append(half.astype(np.uint8, copy=False))
+        self._levels = levels
         self._middle = step + self.width / 2, step + self.height / 2
         self.outline = _hull(cut[..., 3]) - (self.width / 2, self.height / 2)
         self.corners = self.outline_of_padding()
@@ -128,7 +128,7 @@ def darken(image: Image, patch: Patch, strength: float, spread: float) -> None:
     )
     soft = cv2.GaussianBlur(alpha, (0, 0), max(spread, 0.5))
     shade = Patch(np.zeros((*soft.shape, 4), np.uint8), patch.left - border, patch.top - border)
-    shade.rgba[..., 3] = cv2.multiply(soft, strength)
+    shade.rgba[..., 3] = cv2.convertScaleAbs(soft, alpha=strength)
     paste(image, shade)
 
 
@@ -169,5 +169,5 @@ def _hull(alpha: Image) -> NDArray[np.float64]:
         (alpha >= 128).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
     )
     pixels = np.concatenate(contours)[:, 0]
-    corners = np.concatenate([pixels + (dx, dy) for dx in (0, 1) for dy in (0, 1)])
+    corners = np.concatenate([pixels + np.array((dx, dy)) for dx in (0, 1) for dy in (0, 1)])
     return cv2.convexHull(corners.astype(np.float32))[:, 0].astype(np.float64)

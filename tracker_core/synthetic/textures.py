@@ -52,7 +52,8 @@ def colorize(values: Plane, palette: NDArray[np.float64]) -> Plane:
     table = np.stack(
         [np.interp(steps, np.arange(len(palette)), palette[:, c]) for c in range(3)], axis=1
     )
-    return table.astype(np.float32)[(values * 255).astype(np.uint8)]
+    indices = (values * 255).astype(np.uint8)
+    return np.asarray(table.astype(np.float32)[indices], np.float32)
 
 
 def natural_surface(rng: np.random.Generator, size: tuple[int, int]) -> Image:
@@ -69,7 +70,7 @@ def natural_surface(rng: np.random.Generator, size: tuple[int, int]) -> Image:
     grain = fractal_noise(rng, size, cell=4, octaves=2) - 0.5
     relief = cv2.Sobel(cv2.GaussianBlur(coarse, (0, 0), 1.5), cv2.CV_32F, 1, 1)
     surface += (grain * 36 + relief * 600)[..., None]
-    return np.clip(surface, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(surface, 0, 255), np.uint8)
 
 
 def scatter(rng: np.random.Generator, surface: Plane, count: int) -> None:
@@ -98,7 +99,7 @@ def _ellipse(
     outline = cv2.ellipse2Poly(
         (0, 0), (1000, int(1000 * axes[1] / axes[0])), int(angle), 0, 360, 12
     )
-    points = outline * (axes[0] / 1000) + center
+    points = np.asarray(outline, np.float64) * (axes[0] / 1000) + np.array(center)
     fixed = np.rint(points * 16).astype(np.int32)
     cv2.fillPoly(surface, [fixed], tuple(np.clip(color, 0, 255).tolist()), cv2.LINE_8, 4)
 
@@ -112,11 +113,11 @@ def post(rng: np.random.Generator, size: tuple[int, int], source: Image | None =
     if source is None:
         palette = np.array(_PALETTES[str(rng.choice(list(_PALETTES)))], np.float64)
         grain = fractal_noise(rng, (max(width, 2), max(height // 6, 2)), cell=max(width / 3, 4))
-        strip = colorize(cv2.resize(grain, (width, height)), palette)
+        strip = colorize(np.asarray(cv2.resize(grain, size), np.float32), palette)
     else:
         row, column = rng.integers(0, np.array(source.shape[:2]) // 2)
         part = source[row : row + source.shape[0] // 2, column : column + source.shape[1] // 2]
-        strip = cv2.resize(part, (width, height)).astype(np.float32) * rng.uniform(0.6, 1.2)
+        strip = cv2.resize(part, size).astype(np.float32) * rng.uniform(0.6, 1.2)
     across = np.linspace(-1, 1, width, dtype=np.float32)
     round_shading = 0.45 + 0.65 * np.sqrt(np.clip(1 - (0.8 * across + 0.25) ** 2, 0, 1))
     rgba = np.full((height, width, 4), 255, np.uint8)

@@ -1,0 +1,213 @@
+"""Synthetic scenes: exact truth, determinism, events."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from tracker_core import Box
+from tracker_core.synthetic import DEMO_SCENE, DEMO_SEED, Scene, SceneSettings, render_sequence
+
+#: Without anything that changes pixels away from the target or blurs its outline.
+CLEAN = SceneSettings(frames=90, shadow=0, shutter=0, blur=0, noise=0, light=0, tint=0, shading=0)
+
+
+def cutout() -> np.ndarray:
+    """Return an asymmetric L-shaped cut-out with empty borders."""
+    rgba = np.zeros((70, 90, 4), np.uint8)
+    rgba[10:60, 20:40] = (255, 0, 0, 255)
+    rgba[40:60, 20:80] = (0, 0, 255, 255)
+    return rgba
+
+
+def difference_box(scene: Scene, index: int) -> Box | None:
+    """Return the box of the pixels that at least half belong to the target, by two renderings."""
+    with_target = scene.render(index).image.astype(int)
+    without = scene.render(index, with_target=False).image.astype(int)
+    changed = np.abs(with_target - without).max(axis=2) > 60
+    if not changed.any():
+        return None
+    rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
+    left, top = int(columns[0]), int(rows[0])
+    return Box(left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top)
+
+
+def sides(box: Box) -> np.ndarray:
+    return np.array([box.left, box.top, box.right, box.bottom])
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_box_is_where_the_pixels_of_the_target_are(seed: int) -> None:
+    grey = np.full((100, 100, 3), 120, np.uint8)
+    scene = Scene(CLEAN, seed, target=cutout(), background=grey)
+    errors = []
+    for index in range(len(scene)):
+        frame, seen = scene.render(index), difference_box(scene, index)
+        assert seen is not None
+        assert frame.visible > 0.99
+        errors.append(np.abs(sides(frame.box) - sides(seen)).max())
+    assert max(errors) <= 1.0
+    assert np.mean(errors) < 0.75
+
+
+def test_box_is_exact_for_a_known_placement() -> None:
+    still = replace(
+        CLEAN,
+        frames=1,
+        size=(300, 200),
+        target_size=(0.25, 0.25),
+        scale=(1, 1),
+        rotation=0,
+        tilt=0,
+        speed=0,
+    )
+    square = np.full((40, 40, 4), 255, np.uint8)
+    frame = Scene(still, 0, target=square).render(0)
+    assert (frame.box.width, frame.box.height) == pytest.approx((50, 50))
+
+
+def test_same_seed_gives_the_same_bytes_in_any_order() -> None:
+    settings = SceneSettings(frames=40, full_occlusions=1, distractors=2, occlusion_frames=(4, 6))
+    forward = list(render_sequence(settings, 3))
+    scene = Scene(settings, 3)
+    for index in (39, 0, 17):
+        again = scene.render(index)
+        assert again.image.tobytes() == forward[index].image.tobytes()
+        assert (again.box, again.visible) == (forward[index].box, forward[index].visible)
+    other = next(iter(render_sequence(settings, 4)))
+    assert other.image.tobytes() != forward[0].image.tobytes()
+
+
+def test_images_have_the_size_asked_for() -> None:
+    for size in ((320, 240), (101, 67)):
+        frames = list(render_sequence(SceneSettings(frames=3, size=size), 0))
+        assert len(frames) == 3
+        assert all(f.image.shape == (size[1], size[0], 3) for f in frames)
+        assert all(f.image.dtype == np.uint8 for f in frames)
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_full_occlusion_hides_every_pixel_of_the_target(seed: int) -> None:
+    settings = replace(CLEAN, full_occlusions=1, occlusion_frames=(8, 12))
+    scene = Scene(settings, seed)
+    visible = np.array([scene.render(i).visible for i in range(len(scene))])
+    hidden = np.flatnonzero(visible == 0)
+    assert 8 <= len(hidden) <= 40
+    assert np.all(np.diff(hidden) == 1), 'one occlusion, without a gap'
+    assert visible[0] > 0.99
+    assert visible[-1] > 0.99
+    middle = int(hidden[len(hidden) // 2])
+    same = scene.render(middle).image == scene.render(middle, with_target=False).image
+    assert same.all()
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_partial_occlusion_leaves_part_of_the_target_visible(seed: int) -> None:
+    scene = Scene(replace(CLEAN, partial_occlusions=1), seed)
+    visible = np.array([scene.render(i).visible for i in range(len(scene))])
+    assert 0.05 < visible.min() < 0.9
+    assert (visible > 0.99).any()
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_target_leaves_the_image_and_returns(seed: int) -> None:
+    scene = Scene(replace(CLEAN, frames=120, leave_and_return=True), seed)
+    frames = [scene.render(i) for i in range(len(scene))]
+    away = [i for i, frame in enumerate(frames) if frame.visible == 0]
+    assert len(away) >= CLEAN.absence_frames[0]
+    image_box = Box(0, 0, *CLEAN.size)
+    assert all(frames[i].box.intersection(image_box) == 0 for i in away)
+    assert frames[0].visible > 0.99
+    assert frames[-1].visible > 0.99
+
+
+def test_speed_of_the_target_is_limited() -> None:
+    settings = replace(CLEAN, frames=200, speed=0.05, scale=(1, 1), tilt=0)
+    frames = list(render_sequence(settings, 5))
+    centers = np.array([f.box.center for f in frames])
+    sizes = np.sqrt([f.box.area for f in frames])
+    steps = np.hypot(*np.diff(centers, axis=0).T)
+    assert steps.max() < 0.07 * sizes.max(), 'rotation of the outline moves the box a little, too'
+    assert steps.max() > 0.01 * sizes.min()
+
+
+def test_distractors_look_like_the_target_and_keep_their_distance() -> None:
+    crowded = replace(CLEAN, distractors=1)
+    with_one, without = Scene(crowded, 2, target=cutout()), Scene(CLEAN, 2, target=cutout())
+    box = with_one.render(0).box
+    assert box == without.render(0).box, 'distractors do not change what the target does'
+    changed = np.abs(
+        with_one.render(0, with_target=False).image.astype(int)
+        - without.render(0, with_target=False).image
+    ).max(axis=2)
+    assert (changed > 60).any()
+    center = np.array(box.center).astype(int)
+    assert changed[center[1], center[0]] <= 60
+
+
+def test_cutouts_and_background_given_are_used() -> None:
+    green = np.zeros((50, 80, 3), np.uint8)
+    green[..., 1] = 200
+    scene = Scene(CLEAN, 1, target=cutout(), background=green)
+    frame = scene.render(10)
+    assert np.array_equal(frame.image[0, 0], (0, 200, 0))
+    patch = frame.image[int(frame.box.top) : int(frame.box.bottom)]
+    patch = patch[:, int(frame.box.left) : int(frame.box.right)]
+    assert (np.abs(patch.astype(int) - (255, 0, 0)).max(axis=2) < 20).sum() > 50
+    assert (np.abs(patch.astype(int) - (0, 0, 255)).max(axis=2) < 20).sum() > 50
+
+
+@pytest.mark.parametrize(
+    ('make', 'message'),
+    [
+        (lambda: SceneSettings(frames=0), 'at least one frame'),
+        (lambda: SceneSettings(size=(4, 4)), '16 x 16'),
+        (lambda: SceneSettings(target_size=(0, 0.5)), 'target_size'),
+        (lambda: SceneSettings(scale=(1.2, 1.5)), 'scale'),
+        (lambda: SceneSettings(tilt=90), 'tilt'),
+        (lambda: Scene(SceneSettings(frames=12, full_occlusions=2), 0), 'too few'),
+        (lambda: Scene(CLEAN, 0, target=np.zeros((9, 9, 4), np.uint8)), 'transparent'),
+        (lambda: Scene(CLEAN, 0, target=np.zeros((9, 9, 3), np.uint8)), 'RGBA'),
+    ],
+)
+def test_impossible_scenes_are_refused(make: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()  # type: ignore[operator]
+
+
+def test_a_frame_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(IndexError, match='0 to 89'):
+        Scene(CLEAN, 0).render(90)
+
+
+def test_demo_scene_has_what_it_promises() -> None:
+    scene = Scene(DEMO_SCENE, DEMO_SEED)
+    frames = [scene.render(i) for i in range(0, len(scene), 2)]
+    visible = np.array([f.visible for f in frames])
+    hidden = np.flatnonzero(visible == 0)
+    assert 6 <= len(hidden) <= 18, 'fully hidden for 0.4 to 1.2 s at 30 fps'
+    assert np.all(np.diff(hidden) == 1)
+    assert visible[[0, -1]] == pytest.approx(1)
+    sizes = np.sqrt([f.box.area for f in frames])
+    assert sizes.max() / sizes.min() > 1.4
+    image_box = Box(0, 0, *DEMO_SCENE.size)
+    assert all(f.box.intersection(image_box) > 0.99 * f.box.area for f in frames)
+    steps = np.hypot(*np.diff([f.box.center for f in frames], axis=0).T) / 2
+    assert (steps / sizes[1:]).max() * 30 / 6 < 0.4, 'fair at six tracked frames per second'
+
+
+def test_rendering_is_fast() -> None:
+    """A generous bound; an idle core renders more than 200 frames per second."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    scene = Scene(SceneSettings(distractors=1), 0)
+    start = time.process_time()
+    for index in range(60):
+        scene.render(index)
+    seconds = time.process_time() - start
+    cv2.setNumThreads(threads)
+    assert seconds < 1.5
