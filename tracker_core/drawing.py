@@ -20,10 +20,11 @@ TRUTH_COLOR = (255, 255, 255)
 def draw_estimate(image: Image, estimate: Estimate, label: str = '') -> Image:
     """Return a copy of an RGB image with the box, dashed when lost, and a line of text above."""
     canvas: Image = np.array(image, order='C')
-    color = STATE_COLORS[estimate.state]
-    draw_box(canvas, estimate.box, color, dashed=estimate.state is TrackState.LOST)
+    box, color = estimate.box, STATE_COLORS[estimate.state]
+    draw_box(canvas, box, color, dashed=estimate.state is TrackState.LOST)
     text = f'{label} {estimate.state.name.lower()} {estimate.confidence:.2f}'.strip()
-    draw_text(canvas, text, (estimate.box.left, estimate.box.top - 6), color)
+    corner = (box.left, box.top - 6) if box.is_finite() else (0.0, 0.0)
+    draw_text(canvas, text, corner, color)
     return canvas
 
 
@@ -45,7 +46,7 @@ def draw_box(
     )
     corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
     for start, end in zip(corners, corners[1:] + corners[:1], strict=True):
-        pieces = 8 if dashed else 1
+        pieces = max(2, round(np.hypot(*np.subtract(end, start)) / 14)) if dashed else 1
         points = np.linspace(start, end, 2 * pieces).round().astype(int).tolist()
         for a, b in zip(points[::2], points[1::2], strict=True):
             cv2.line(canvas, a, b, color, thickness, cv2.LINE_AA)

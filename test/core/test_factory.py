@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+import torch
+
+from tracker_core import Box, build_tracker, tracker_names
+from tracker_core.factory import choose_device, default_settings
+from tracker_core.siamfc.network import SiamFC, initialize_weights
+from tracker_core.weights import WeightsInfo, save
+
+
+def test_unknown_tracker_names_the_valid_ones():
+    with pytest.raises(ValueError, match="unknown tracker 'siamfx'; valid: siamfc, siamfc5"):
+        build_tracker('siamfx')
+
+
+def test_unknown_setting_is_refused():
+    with pytest.raises(ValueError, match='valid settings: exemplar_size'):
+        build_tracker('siamfc', 'random', settings={'scale': 3})
+
+
+def test_missing_weights_are_never_silently_random(tmp_path, monkeypatch):
+    monkeypatch.setattr('tracker_core.weights.PRETRAINED', tmp_path)
+    with pytest.raises(FileNotFoundError, match='no weights are shipped for siamfc'):
+        build_tracker('siamfc')
+
+
+@pytest.mark.parametrize('device', ['gpu', 'cuda:x', 'cpu:-1', ''])
+def test_unknown_device(device):
+    with pytest.raises(ValueError, match='unknown device'):
+        choose_device(device)
+
+
+def test_absent_cuda_device_says_how_many_there_are():
+    with pytest.raises(ValueError, match=rf'sees {torch.cuda.device_count()} CUDA devices'):
+        choose_device('cuda:99')
+
+
+def test_settings_of_the_weights_are_defaults_and_arguments_win(tmp_path):
+    network = SiamFC()
+    initialize_weights(network, torch.Generator().manual_seed(1))
+    info = WeightsInfo('siamfc', settings={'window_influence': 0.3, 'confidence_slope': 2.0})
+    path = save(tmp_path / 'w.safetensors', network.state_dict(), info)
+    tracker = build_tracker('siamfc5', path, device='cpu', settings={'confidence_slope': 5.0})
+    assert tracker.settings.window_influence == 0.3
+    assert tracker.settings.confidence_slope == 5.0
+    assert tracker.settings.scales == default_settings('siamfc5').scales == 5
+
+
+def test_random_weights_follow_the_seed(frames):
+    def response(seed):
+        tracker = build_tracker('siamfc', 'random', device='cpu', seed=seed)
+        tracker.initialize(frames[0], Box(50, 40, 30, 30))
+        tracker.track(frames[1])
+        return tracker.response_map
+
+    assert np.array_equal(response(1), response(1))
+    assert not np.array_equal(response(1), response(2))
+
+
+def test_all_names_are_unique():
+    assert len(set(tracker_names())) == len(tracker_names()) >= 2

@@ -1,0 +1,61 @@
+"""The command line for one video."""
+
+import numpy as np
+import pytest
+
+from tracker_core.__main__ import main, parse_box
+from tracker_core.sequence import read_boxes
+from tracker_core.video import VideoWriter, open_video
+
+
+@pytest.fixture
+def clip(tmp_path, frames):
+    with VideoWriter(tmp_path / 'clip.mp4') as writer:
+        for frame in frames:
+            writer.write(frame)
+    return tmp_path / 'clip.mp4'
+
+
+def test_writes_boxes_and_video(clip, tmp_path, capsys):
+    output, boxes = tmp_path / 'out.mp4', tmp_path / 'boxes.txt'
+    arguments = [str(clip), '--box', '50', '40', '30', '30', '--weights', 'random']
+    assert main([*arguments, '--output', str(output), '--save', str(boxes)]) == 0
+    saved = read_boxes(boxes)
+    assert saved.shape == (6, 4)
+    np.testing.assert_array_equal(saved[0], [50, 40, 30, 30])
+    drawn = list(open_video(output))
+    assert len(drawn) == 6
+    assert np.abs(drawn[0].astype(int) - next(iter(open_video(clip)))).max() > 50
+    assert '6 frames' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('words', [['1', '2', '3', '4'], ['1,2,3,4'], ['1,', '2,', '3,', '4']])
+def test_box_notations(words):
+    assert parse_box(words).as_ltwh() == (1, 2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['absent.mp4', '--box', '1,2,3,4'], 'no video file or folder'),
+        (['{clip}', '--box', '1,2,3'], '--box takes LEFT TOP WIDTH HEIGHT'),
+        (['{clip}', '--box', '900,900,30,30', '--weights', 'random'], 'outside the image'),
+        (['{clip}', '--box', '50,40,30,30', '--model', 'x'], 'unknown tracker'),
+        (['{clip}', '--box', '50,40,30,30', '--weights', 'x.safetensors'], 'no weights file'),
+        (['{clip}', '--weights', 'random'], 'no display'),
+    ],
+)
+def test_errors_are_one_line_and_a_status(clip, capsys, monkeypatch, arguments, message):
+    monkeypatch.delenv('DISPLAY', raising=False)
+    monkeypatch.delenv('WAYLAND_DISPLAY', raising=False)
+    assert main([word.format(clip=clip) for word in arguments]) == 1
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert 'Traceback' not in errors
+
+
+def test_a_failed_run_writes_nothing(clip, tmp_path):
+    before = set(tmp_path.iterdir())
+    output = tmp_path / 'out.mp4'
+    assert main([str(clip), '--box', '900,0,9,9', '--weights', 'random', '--output', str(output)])
+    assert set(tmp_path.iterdir()) == before

@@ -1,0 +1,71 @@
+import cv2
+import numpy as np
+import pytest
+
+from tracker_core.video import VideoWriter, open_video
+
+
+def write_png(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), image[..., ::-1])
+
+
+def test_a_folder_gives_rgb_frames_in_numeric_order(tmp_path):
+    for number in (10, 2, 1):
+        write_png(tmp_path / f'{number}.png', np.full((8, 10, 3), (number, 0, 200), np.uint8))
+    source = open_video(tmp_path)
+    assert source.count == 3
+    assert [tuple(frame[0, 0]) for frame in source] == [(1, 0, 200), (2, 0, 200), (10, 0, 200)]
+
+
+def test_otb_layout_is_a_folder_with_img_in_it(tmp_path):
+    write_png(tmp_path / 'Seq' / 'img' / '0001.png', np.zeros((8, 10, 3), np.uint8))
+    source = open_video(tmp_path / 'Seq')
+    assert (source.name, source.count) == ('Seq', 1)
+
+
+@pytest.mark.parametrize('suffix', ['.mp4', '.avi'])
+def test_a_written_video_reads_back(tmp_path, suffix):
+    colors = [(200, 30, 30), (30, 200, 30), (30, 30, 200)]
+    path = tmp_path / f'clip{suffix}'
+    with VideoWriter(path, 12.5) as writer:
+        for color in colors:
+            writer.write(np.full((48, 64, 3), color, np.uint8)[:, ::-1])
+        assert not path.exists()
+    source = open_video(path)
+    assert (source.name, source.count, source.fps) == ('clip', 3, 12.5)
+    for _ in range(2):  # iterating again starts anew
+        frames = list(source)
+        assert len(frames) == 3
+        for frame, color in zip(frames, colors, strict=True):
+            assert frame.shape == (48, 64, 3)
+            assert np.abs(frame.mean((0, 1)) - color).max() < 12
+
+
+def test_an_interrupted_video_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError), VideoWriter(tmp_path / 'a.mp4') as writer:
+        writer.write(np.zeros((48, 64, 3), np.uint8))
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
+
+
+def test_frames_of_another_size_are_resized(tmp_path):
+    with VideoWriter(tmp_path / 'a.mp4') as writer:
+        writer.write(np.zeros((48, 64, 3), np.uint8))
+        writer.write(np.zeros((96, 64, 3), np.uint8))
+    assert [frame.shape for frame in open_video(tmp_path / 'a.mp4')] == [(48, 64, 3)] * 2
+
+
+def test_errors_say_what_is_wrong(tmp_path):
+    with pytest.raises(FileNotFoundError, match='no video file or folder'):
+        open_video(tmp_path / 'absent.mp4')
+    with pytest.raises(ValueError, match='holds no images'):
+        open_video(tmp_path)
+    (tmp_path / 'broken.mp4').write_bytes(b'nonsense')
+    with pytest.raises(ValueError, match='cannot read'):
+        open_video(tmp_path / 'broken.mp4')
+    (tmp_path / 'broken.png').write_bytes(b'nonsense')
+    with pytest.raises(ValueError, match=r'cannot read the image .*broken.png'):
+        list(open_video(tmp_path))
+    with pytest.raises(ValueError, match=r'must end in .mp4'), VideoWriter(tmp_path / 'a.x') as w:
+        w.write(np.zeros((48, 64, 3), np.uint8))
