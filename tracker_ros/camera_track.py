@@ -1,0 +1,391 @@
+"""The tracking of one target in the images of one camera, on a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+from tracker_core import Box, Estimate, Tracker, TrackState
+from tracker_ros.conversions import Pixels, ResponseMap, decode
+from tracker_ros.diagnostics import Activity, Counters
+from tracker_ros.frame_buffer import Frame, FrameBuffer
+from tracker_ros.parameters import Parameters
+
+#: A box may be stamped this much (ns) before the oldest or after the newest kept image and still
+#: belong to it: stamps lose digits on their way through floating point numbers.
+STAMP_TOLERANCE = 50_000_000
+
+#: While catching up, images are left out such that they pass this many times as fast as they were
+#: taken. A delay of one second is then made up within one second, however slow the tracker is.
+CATCH_UP_SPEED = 2.0
+
+_FOREVER = 1 << 62
+
+
+@dataclass(eq=False)
+class StartRequest:
+    """A box to start on, and whom to tell what became of it."""
+
+    box: Box
+    target_id: str
+    reply: Callable[[str | None], None]
+    """Called once, from any thread, with None when tracking has started or else the reason."""
+    stamp: int | None = None
+    """Of the image the box was drawn on, in ns; None: the newest image."""
+    frame: Frame | None = None
+    """That image, where it is known already."""
+    deadline: float = float('inf')
+    """``time.monotonic()`` up to which to wait for the image."""
+
+
+@dataclass(eq=False)
+class _Target:
+    """What is being tracked. Its identity tells a worker whether it still is."""
+
+    target_id: str
+    frame: Frame
+    """The last image looked at."""
+    size: tuple[int, ...]
+    """(height, width) of the images, in pixels."""
+    estimate: Estimate
+    seconds: float = 0.0
+    """Time that the last image took."""
+    behind: bool = True
+    """Whether older images than the newest are still to be passed."""
+
+
+class Sink(Protocol):
+    """Where results go."""
+
+    def publish(
+        self, frame: Frame, target_id: str, estimate: Estimate, seconds: float,
+        size: tuple[int, ...],
+    ) -> None:
+        """Publish an estimate; called while the lock of the track is held."""
+
+    def wants_pictures(self) -> bool:
+        """Whether somebody looks at the overlay or the response map."""
+
+    def show(
+        self, frame: Frame, image: Pixels, label: str, estimate: Estimate | None,
+        response: ResponseMap | None,
+    ) -> None:
+        """Publish the overlay and the response map, if somebody looks at them."""
+
+
+class CameraTrack:
+    """Keeps the images of one camera, and tracks one target in them.
+
+    A worker thread takes the newest image whenever it is free, so that results never lag behind
+    the camera. A target that starts on an earlier image first catches up through the kept ones.
+
+    The tracker belongs to the worker alone. Everything else that the public methods share with it
+    is guarded by one lock, which is never held while an image is decoded or tracked: no public
+    method waits for the tracker. After `reset`, `pause` and `close` nothing more is published.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        sink: Sink,
+        parameters: Parameters,
+        clock: Callable[[], int],
+        log: Any,
+    ) -> None:
+        """`clock`: ROS time in ns. `log`: the node's logger."""
+        self._tracker, self._sink, self._parameters = tracker, sink, parameters
+        self._clock, self._log = clock, log
+        self._changed = threading.Condition()
+        self._buffer = FrameBuffer()
+        self._counters = Counters()
+        self._request: StartRequest | None = None
+        self._starting: StartRequest | None = None
+        self._target: _Target | None = None
+        self._shown: Frame | None = None
+        self._failure = ''
+        self._paused = False
+        self._closing = False
+        self._thread = threading.Thread(target=self._work, name='tracker', daemon=True)
+
+    def begin(self) -> None:
+        """Start the worker thread."""
+        self._thread.start()
+
+    def close(self, timeout: float) -> bool:
+        """Stop the worker; returns whether it ended within `timeout` seconds."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    # ---- called by the node
+
+    @property
+    def newest(self) -> Frame | None:
+        """The newest image."""
+        with self._changed:
+            return self._buffer.newest
+
+    def add(self, message: Any, stamp: int) -> None:
+        """Take an image. `stamp` in ns; 0, from cameras without a clock, counts as now."""
+        limits = self._parameters.current
+        with self._changed:
+            self._counters.received += 1
+            frame = Frame(
+                self._counters.received, stamp or self._clock(), message, time.monotonic()
+            )
+            jumped_back = self._buffer.add(
+                frame, limits.history_seconds, limits.history_megabytes << 20
+            )
+            self._changed.notify()
+        if jumped_back:
+            self._log.warning('the time of the images jumped back: earlier images are forgotten')
+
+    def start(self, request: StartRequest) -> None:
+        """Start on a box; an earlier box that still waits for its image is given up."""
+        with self._changed:
+            problem = self._find_frame(request)
+            replaced = self._request
+            if not problem:
+                self._request = request
+                self._changed.notify()
+        if problem:
+            request.reply(problem)
+        elif replaced:
+            replaced.reply('another initial box came before it started')
+
+    def reset(self) -> bool:
+        """Forget the target; returns whether there was one."""
+        with self._changed:
+            waiting = self._request
+            known = (self._target, self._request, self._starting) != (None, None, None)
+            self._target = self._request = self._starting = None
+            self._paused = False
+        if waiting:
+            waiting.reply('the tracker was reset before it started')
+        return known
+
+    def pause(self) -> bool:
+        """Track no more images until `resume` or `start`; returns whether there is a target."""
+        with self._changed:
+            self._paused = self._target is not None
+            return self._paused
+
+    def resume(self) -> bool:
+        """Go on with the newest image; returns whether tracking was paused."""
+        with self._changed:
+            was_paused, self._paused = self._paused, False
+            self._changed.notify()
+            return was_paused
+
+    def activity(self) -> Activity:
+        """Return what happened since the last call, for the diagnostics."""
+        with self._changed:
+            target, newest = self._target, self._buffer.newest
+            return self._counters.take(
+                target_id=target.target_id if target else '',
+                state=target.estimate.state if target else None,
+                paused=self._paused,
+                catching_up=bool(target and target.behind),
+                failure=self._failure,
+                image_age=time.monotonic() - newest.received if newest else None,
+                kept_images=len(self._buffer),
+                kept_bytes=self._buffer.size_bytes,
+            )
+
+    # ---- the worker thread
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while (step := self._next_step()) is None and not self._closing:
+                    self._changed.wait(self._patience())
+                if self._closing or step is None:
+                    return
+            try:
+                step()
+            except Exception:
+                if not self._closing:
+                    self._fail(f'cannot go on with this image:\n{traceback.format_exc()}')
+
+    def _patience(self) -> float | None:
+        """Seconds after which to look again although nothing arrived."""
+        if self._request is None or self._request.deadline == float('inf'):
+            return None
+        return max(self._request.deadline - time.monotonic(), 0.0) + 0.01
+
+    def _next_step(self) -> Callable[[], None] | None:
+        """Return what to do next, None for nothing. The lock is held."""
+        request, target = self._request, self._target
+        if request is not None:
+            problem = self._find_frame(request)
+            if problem or request.frame is not None:
+                self._request = None
+            if problem:
+                return partial(request.reply, problem)
+            if request.frame is not None:
+                self._starting = request
+                return partial(self._start, request, request.frame)
+        if target is not None and not self._paused:
+            frame = self._next_frame(target)
+            return partial(self._track, target, frame) if frame else None
+        newest = self._buffer.newest
+        if newest is None or newest is self._shown:
+            return None
+        self._shown = newest
+        return partial(self._show_untracked, newest, 'paused' if self._paused else 'no target')
+
+    def _next_frame(self, target: _Target) -> Frame | None:
+        """Return the next image for a target. The lock is held."""
+        advance = round(CATCH_UP_SPEED * target.seconds * 1e9) if target.behind else _FOREVER
+        frame = self._buffer.next_after(target.frame, advance)
+        if frame is None or frame is self._buffer.newest:
+            target.behind = False
+        return frame
+
+    def _find_frame(self, request: StartRequest) -> str | None:
+        """Find the image a box was drawn on, or return why it cannot be had. The lock is held.
+
+        Neither a frame nor a problem: it may still arrive.
+        """
+        newest, oldest = self._buffer.newest, self._buffer.oldest
+        limits = self._parameters.current
+        late = time.monotonic() > request.deadline
+        if request.frame is not None:
+            return None
+        if newest is None or oldest is None:
+            return f'no image arrived within {limits.init_timeout:g} s' if late else None
+        if request.stamp is None:
+            request.frame = newest
+            return None
+        ahead = request.stamp - newest.stamp
+        if ahead > 0 and not (late and ahead <= STAMP_TOLERANCE):
+            if late or ahead > limits.init_timeout * 1e9:
+                return (
+                    f'the box is stamped {ahead / 1e9:.3f} s after the newest image: '
+                    'use the stamp of an image, or zero for the newest one'
+                )
+            return None
+        if oldest.stamp - request.stamp > STAMP_TOLERANCE:
+            return (
+                f'the box is stamped {-ahead / 1e9:.3f} s before the newest image, but images '
+                f'are kept for {(newest.stamp - oldest.stamp) / 1e9:.3f} s only: '
+                'see the parameters history_seconds and history_megabytes'
+            )
+        request.frame = self._buffer.nearest(request.stamp)
+        return None
+
+    def _start(self, request: StartRequest, frame: Frame) -> None:
+        started = time.perf_counter()
+        try:
+            image = decode(frame.message)
+            self._tracker.initialize(image, request.box)
+        except ValueError as error:
+            self._finish_start(request, None, str(error))
+            return
+        except Exception as error:
+            self._fail(f'the tracker failed to start:\n{traceback.format_exc()}')
+            self._finish_start(request, None, f'the tracker failed: {error}')
+            return
+        estimate = Estimate(request.box, 1.0, TrackState.TRACKING)
+        target = _Target(request.target_id, frame, image.shape[:2], estimate)
+        self._finish_start(request, target, None, time.perf_counter() - started)
+        self._show(target, frame, image, estimate)
+
+    def _finish_start(
+        self,
+        request: StartRequest,
+        target: _Target | None,
+        problem: str | None,
+        seconds: float = 0.0,
+    ) -> None:
+        """Make a started target the current one, unless it was reset meanwhile, and reply."""
+        with self._changed:
+            if self._starting is not request:
+                problem = problem or 'the tracker was reset before it started'
+            elif target is not None:
+                self._target, self._paused, self._failure = target, False, ''
+                self._report(target, target.frame, seconds)
+            self._starting = None
+        request.reply(problem)
+
+    def _track(self, target: _Target, frame: Frame) -> None:
+        started = time.perf_counter()
+        try:
+            image = decode(frame.message)
+        except ValueError as error:
+            self._skip(target, frame, error)
+            return
+        if image.shape[:2] != target.size:
+            self._lose(target, frame, _size_change(target.size, image.shape[:2]))
+            return
+        try:
+            estimate = self._tracker.track(image)
+        except Exception:
+            self._lose(target, frame, f'the tracker failed:\n{traceback.format_exc()}')
+            return
+        with self._changed:
+            if self._target is not target or self._paused:
+                return
+            self._counters.skipped += frame.number - target.frame.number - 1
+            target.frame, target.estimate = frame, estimate
+            target.seconds = time.perf_counter() - started
+            self._report(target, frame, target.seconds)
+        self._show(target, frame, image, estimate)
+
+    def _report(self, target: _Target, frame: Frame, seconds: float) -> None:
+        """Publish and count an estimate. The lock is held."""
+        self._sink.publish(frame, target.target_id, target.estimate, seconds, target.size)
+        self._counters.add_tracked(seconds, (self._clock() - frame.stamp) / 1e9)
+
+    def _skip(self, target: _Target, frame: Frame, error: ValueError) -> None:
+        """Pass over an image that cannot be decoded; the target stays."""
+        with self._changed:
+            self._counters.bad += 1
+            self._counters.skipped += frame.number - target.frame.number - 1
+            target.frame = frame
+        self._log.warning(f'an image is skipped: {error}', throttle_duration_sec=5.0)
+
+    def _lose(self, target: _Target, frame: Frame, reason: str) -> None:
+        """Give a target up: a last message says that it is lost."""
+        with self._changed:
+            if self._target is not target:
+                return
+            target.estimate = Estimate(target.estimate.box, 0.0, TrackState.LOST)
+            self._report(target, frame, 0.0)
+        self._fail(f'target {target.target_id!r} is given up: {reason}')
+
+    def _fail(self, reason: str) -> None:
+        """Forget the target because of an error, and remember that for the diagnostics."""
+        with self._changed:
+            self._target = None
+            self._failure = reason.strip().splitlines()[-1]
+        self._log.error(f'{reason.strip()}\nA new initial box starts again.')
+
+    def _show(self, target: _Target, frame: Frame, image: Pixels, estimate: Estimate) -> None:
+        if self._sink.wants_pictures():
+            response = self._tracker.response_map
+            self._sink.show(frame, image, target.target_id, estimate, response)
+
+    def _show_untracked(self, frame: Frame, label: str) -> None:
+        if not self._sink.wants_pictures():
+            return
+        try:
+            image = decode(frame.message)
+        except ValueError as error:
+            self._log.warning(f'an image cannot be shown: {error}', throttle_duration_sec=5.0)
+            return
+        self._sink.show(frame, image, label, None, None)
+
+
+def _size_change(before: tuple[int, ...], after: tuple[int, ...]) -> str:
+    return (
+        f'the image size changed from {before[1]} x {before[0]} to {after[1]} x {after[0]} px, '
+        'and its box with it'
+    )

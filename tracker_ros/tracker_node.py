@@ -1,0 +1,190 @@
+"""The node that tracks one target per camera; see the README for its interface."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rclpy
+import yaml
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PointStamped
+from rclpy.exceptions import InvalidTopicNameException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+
+from tracker_core import Box, Tracker, build_tracker
+from tracker_core.factory import choose_device
+from tracker_ros.camera import Camera
+from tracker_ros.diagnostics import status_of
+from tracker_ros.image_plane import announce_frames
+from tracker_ros.parameters import NodeSettings, ParameterError, Parameters
+
+#: Seconds between two images on the plane that RViz shows.
+PLANE_PERIOD = 0.5
+#: Seconds between two diagnostic messages.
+DIAGNOSTICS_PERIOD = 1.0
+#: Longest time, in seconds, to wait at the end for an image that is being tracked.
+CLOSE_TIMEOUT = 10.0
+
+
+class TrackerNode(Node):
+    """Tracks one target per camera.
+
+    Callbacks run on one thread and never wait for a tracker: each camera has a worker thread that
+    takes the newest image whenever it is free. Measured with a slow tracker, the age of the image
+    at the start of the work is then a twentieth of what it is with tracking in the callback.
+
+    Raises ParameterError, saying what is wrong and what is valid.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            'tracker', automatically_declare_parameters_from_overrides=True, **options
+        )
+        self.cameras: list[Camera] = []
+        self._parameters = Parameters(self)
+        settings = self._parameters.current
+        self._about = {'model': settings.model, 'device': _device(settings)}
+        for name, topic in zip(settings.cameras, settings.image_topics, strict=True):
+            self.cameras.append(self._camera(name, topic))
+        self._planes = {camera.plane.frame_id: camera for camera in self.cameras}
+        self._frames = announce_frames(self, list(self._planes))
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self.create_subscription(
+            PointStamped, settings.clicked_point_topic, self._on_clicked_point, 10
+        )
+        self.create_timer(DIAGNOSTICS_PERIOD, self._publish_diagnostics)
+        self.create_timer(PLANE_PERIOD, self._refresh_planes)
+        for camera in self.cameras:
+            camera.track.begin()
+
+    def close(self) -> None:
+        """Stop the workers; what they are at is finished first."""
+        for camera in self.cameras:
+            if not camera.track.close(CLOSE_TIMEOUT):
+                self.get_logger().warning('a tracker did not finish its image in time')
+
+    def _camera(self, name: str, topic: str) -> Camera:
+        settings = self._parameters.current
+        try:
+            camera = Camera(self, self._parameters, name, topic, _build(settings))
+        except InvalidTopicNameException as error:
+            raise ParameterError(f'image_topics: {" ".join(str(error).split())}') from None
+        self.get_logger().info(
+            f'{settings.model} on {self._about["device"]} waits for images on '
+            f'{camera.image_topic} and for an initial box'
+        )
+        return camera
+
+    def _on_clicked_point(self, click: PointStamped) -> None:
+        camera = self._planes.get(click.header.frame_id)
+        if camera is not None:
+            camera.on_clicked_point(click)
+            return
+        self.get_logger().warning(
+            f'a point clicked in the frame {click.header.frame_id!r} is ignored: set the fixed '
+            f'frame of RViz to {" or ".join(self._planes)} and click on the image there',
+            throttle_duration_sec=5.0,
+        )
+
+    def _refresh_planes(self) -> None:
+        for camera in self.cameras:
+            camera.refresh_plane()
+
+    def _publish_diagnostics(self) -> None:
+        message = DiagnosticArray()
+        message.header.stamp = self.get_clock().now().to_msg()
+        own_name = self.get_fully_qualified_name().lstrip('/')
+        for camera in self.cameras:
+            name = f'{own_name}: {camera.name}' if camera.name else own_name
+            about = {**self._about, 'image topic': camera.image_topic}
+            stale = self._parameters.current.stale_seconds
+            status = status_of(name, camera.track.activity(), stale, about)
+            status.hardware_id = camera.image_topic
+            message.status.append(status)
+        self._diagnostics.publish(message)
+
+
+def _device(settings: NodeSettings) -> str:
+    try:
+        return str(choose_device(settings.device))
+    except ValueError as error:
+        raise ParameterError(f'parameter device: {error}') from None
+
+
+def _build(settings: NodeSettings) -> Tracker:
+    """Build the tracker that the parameters ask for, and run it once so that it is warm."""
+    try:
+        tracker = build_tracker(
+            settings.model,
+            settings.weights or None,
+            device=settings.device,
+            settings=_read_settings(settings.settings_file),
+        )
+    except (ValueError, OSError) as error:
+        raise ParameterError(str(error)) from None
+    # The first image takes far longer than the others: memory is claimed, kernels are chosen.
+    noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    tracker.initialize(noise, Box(140, 100, 40, 40))
+    tracker.track(noise)
+    return tracker
+
+
+def _read_settings(path: str) -> dict[str, Any]:
+    if not path:
+        return {}
+    try:
+        settings = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ParameterError(f'parameter settings_file: {" ".join(str(error).split())}') from None
+    if settings is None:
+        return {}
+    if not isinstance(settings, dict):
+        raise ParameterError(
+            f'parameter settings_file: {path} must hold a mapping of settings, not {settings!r}'
+        )
+    return settings
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node; returns the exit code."""
+    try:
+        rclpy.init(args=args)
+    except RuntimeError as error:  # arguments or a parameter file that cannot be read
+        return _refuse(f'the ROS arguments cannot be used: {error}')
+    node = None
+    try:
+        node = TrackerNode()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        executor.spin()
+    except ParameterError as error:
+        return _refuse(str(error))
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except Exception:
+        # A signal ends the context; whatever was using it just then may complain.
+        if rclpy.ok():
+            raise
+    finally:
+        # Launch may pass on a second Ctrl-C, which would break off the clearing up.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if node is not None:
+            node.close()
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+def _refuse(reason: str) -> int:
+    rclpy.logging.get_logger('tracker').fatal(' '.join(reason.split()))
+    return 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
