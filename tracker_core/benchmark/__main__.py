@@ -1,0 +1,159 @@
+"""Evaluate trackers.
+
+python -m tracker_core.benchmark run --dataset folders --root DIR --trackers siamfc,csrt,kcf
+python -m tracker_core.benchmark report --dataset folders --root DIR
+python -m tracker_core.benchmark speed
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tracker_core import tracker_names
+from tracker_core.benchmark.dataset import Dataset
+from tracker_core.benchmark.evaluation import Evaluation, evaluate
+from tracker_core.benchmark.one_pass import RULES, Convention
+from tracker_core.benchmark.readers import dataset_names, open_dataset
+from tracker_core.benchmark.results import result_folders
+from tracker_core.benchmark.runner import RunOptions, run
+from tracker_core.benchmark.tables import markdown, sequence_table, summary_table
+from tracker_core.benchmark.trackers import TrackerSpec, known_trackers
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line. 0: all went well, 1: some sequence failed, 2: could not start."""
+    arguments = _parser().parse_args(argv)
+    try:
+        status: int = arguments.command(arguments)
+    except (OSError, ValueError, RuntimeError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('interrupted: finished sequences are kept, run again to go on', file=sys.stderr)
+        return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        'python -m tracker_core.benchmark',
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True)
+    _add_run(commands.add_parser('run', help='run trackers over a data set'))
+    _add_report(commands.add_parser('report', help='score results and write tables and plots'))
+    return parser
+
+
+def _add_dataset(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--dataset', default='folders', help=f'one of {", ".join(dataset_names())}'
+    )
+    parser.add_argument('--root', help='folder of the data set (default: $DATASET_ROOT)')
+    parser.add_argument('--sequences', help='only these, separated by commas')
+    parser.add_argument('--results', type=Path, default=Path('results'), help='where results go')
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    _add_dataset(parser)
+    parser.add_argument(
+        '--trackers',
+        default=','.join(tracker_names()),
+        help=f'separated by commas: {", ".join(known_trackers())}',
+    )
+    parser.add_argument('--weights', help="file or 'random', for trackers of this package")
+    parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE', dest='changes')
+    parser.add_argument('--label', help='name for the results of a single tracker')
+    parser.add_argument('--nano', metavar='DIR', help='folder of the ONNX files of nano')
+    parser.add_argument('--vit', metavar='DIR', help='folder of the ONNX file of vit')
+    parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N')
+    parser.add_argument('--workers', type=int, default=1, help='processes')
+    parser.add_argument('--threads', type=int, default=1, help='threads per process')
+    parser.add_argument('--repeat', type=int, default=1, help='repetitions per sequence')
+    parser.add_argument('--seed', type=int, default=0)
+    parser.set_defaults(command=_run)
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    _add_dataset(parser)
+    parser.add_argument('--trackers', help='only these, separated by commas (default: all)')
+    parser.add_argument('--convention', choices=RULES, default='exclude')
+    parser.add_argument('--truncate', action='store_true', help='cut boxes to integers first')
+    parser.set_defaults(command=_report)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    dataset = _open(arguments)
+    specs = _specs(arguments)
+    options = RunOptions(arguments.workers, arguments.threads, arguments.repeat, arguments.seed)
+    failures = run(dataset, specs, arguments.results, options)
+    for title, reason in failures.items():
+        print(f'failed: {title}: {reason}', file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    dataset = _open(arguments)
+    evaluations = _evaluations(arguments, dataset)
+    print(markdown(*summary_table(evaluations)))
+    print()
+    print(markdown(*sequence_table(evaluations)))
+    return 0
+
+
+def _evaluations(arguments: argparse.Namespace, dataset: Dataset) -> list[Evaluation]:
+    wanted = arguments.trackers.split(',') if arguments.trackers else None
+    found = result_folders(arguments.results, dataset)
+    chosen = [each for each in found if wanted is None or each.label in wanted]
+    if not chosen or (wanted and len(chosen) < len(wanted)):
+        raise FileNotFoundError(
+            f'{arguments.results / dataset.name} holds results of: '
+            f'{", ".join(each.label for each in found) or "nothing"}; run the missing ones first'
+        )
+    convention = Convention(arguments.convention, dataset.family, arguments.truncate)
+    return [evaluate(dataset, folder, convention) for folder in chosen]
+
+
+def _open(arguments: argparse.Namespace) -> Dataset:
+    root = arguments.root or os.environ.get('DATASET_ROOT')
+    if root is None:
+        raise ValueError('give the folder of the data set with --root or $DATASET_ROOT')
+    dataset = open_dataset(arguments.dataset, root)
+    return dataset.only(arguments.sequences.split(',')) if arguments.sequences else dataset
+
+
+def _specs(arguments: argparse.Namespace) -> list[TrackerSpec]:
+    names = arguments.trackers.split(',')
+    settings = dict(map(_change, arguments.changes))
+    if (arguments.label or settings) and len(names) > 1:
+        raise ValueError('--label and --set take a single tracker in --trackers')
+    folders = {'nano': arguments.nano, 'vit': arguments.vit}
+    return [
+        TrackerSpec(
+            name=name,
+            label=arguments.label or name,
+            weights=folders.get(name, arguments.weights if name in tracker_names() else None),
+            device=arguments.device,
+            settings=settings,
+            seed=arguments.seed,
+        )
+        for name in names
+    ]
+
+
+def _change(text: str) -> tuple[str, Any]:
+    key, separator, value = text.partition('=')
+    if not separator:
+        raise ValueError(f'--set takes KEY=VALUE, not {text!r}')
+    return key, yaml.safe_load(value)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""What a reader returns: a data set, its sequences, and the form of its result files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker_core.box import Box
+from tracker_core.sequence import Boxes
+from tracker_core.tracker import Image
+from tracker_core.video import DEFAULT_FPS, FrameSource, read_image
+
+#: 'flat': <sequence>.txt; 'nested': <sequence>/<sequence>_001.txt, as GOT-10k and VOT want it.
+ResultLayout = Literal['flat', 'nested']
+#: 'one-pass': never re-initialised; 'vot': re-initialised five frames after each failure.
+Protocol = Literal['one-pass', 'vot']
+
+
+class ImageList:
+    """Image files in a given order."""
+
+    def __init__(self, name: str, paths: list[Path], fps: float = DEFAULT_FPS) -> None:
+        self.name = name
+        self.paths = paths
+        self.fps = fps
+        self.count: int | None = len(paths)
+
+    def __iter__(self) -> Iterator[Image]:
+        """RGB frames, uint8 (H, W, 3)."""
+        return map(read_image, self.paths)
+
+
+@dataclass(frozen=True)
+class BenchmarkSequence:
+    """One target in one video."""
+
+    name: str
+    frames: FrameSource
+    truth: Boxes
+    """(N, 4) left, top, width, height, the first pixel being 0; nan where the target is absent.
+    A single row where only the first box is public."""
+    visible: NDArray[np.bool_] | None = None
+    """(N,); False where the target is hidden although annotated."""
+    attributes: tuple[str, ...] = ()
+    """Published attributes that hold for the whole sequence."""
+    polygons: NDArray[np.float64] | None = None
+    """(N, 8) corners x, y of the annotated region, where it is more than a box."""
+    start: Box | None = None
+    """Box to start from where it is not the first of `truth`."""
+
+    @property
+    def first_box(self) -> Box:
+        """The box a tracker starts from."""
+        return self.start or Box(*map(float, self.truth[0]))
+
+    @property
+    def length(self) -> int:
+        """Number of frames."""
+        return self.frames.count or len(self.truth)
+
+    @property
+    def is_public(self) -> bool:
+        """Whether the annotation goes beyond the first frame."""
+        return len(self.truth) > 1
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Sequences that are evaluated together."""
+
+    name: str
+    title: str
+    sequences: tuple[BenchmarkSequence, ...]
+    protocol: Protocol = 'one-pass'
+    layout: ResultLayout = 'flat'
+    decimals: int = 3
+    """Digits after the point in the result files."""
+    family: str = ''
+    """'uav' and 'lasot' have exceptions in pytracking's convention, 'got10k' its own measures."""
+    eao_interval: tuple[int, int] | None = None
+    """Sequence lengths over which the expected average overlap is taken (VOT)."""
+    names: Mapping[str, BenchmarkSequence] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, 'names', {each.name: each for each in self.sequences})
+        if len(self.names) != len(self.sequences):
+            raise ValueError(f'{self.title}: two sequences have the same name')
+
+    def only(self, names: Sequence[str]) -> Dataset:
+        """Some of the sequences; ValueError for a name that is not there."""
+        unknown = [name for name in names if name not in self.names]
+        if unknown:
+            raise ValueError(
+                f'{self.title} has no sequence {", ".join(unknown)}; it has: '
+                f'{", ".join(sorted(self.names))}'
+            )
+        return replace(self, sequences=tuple(self.names[name] for name in names))

@@ -1,0 +1,115 @@
+"""Score the results of trackers on a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracker_core.benchmark import one_pass
+from tracker_core.benchmark.dataset import BenchmarkSequence, Dataset
+from tracker_core.benchmark.one_pass import Convention, SequenceScore, Summary
+from tracker_core.benchmark.results import ResultFolder
+from tracker_core.sequence import Boxes
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Frames per second of the tracker alone, without reading images."""
+
+    total: float
+    """Frames divided by all seconds, initialisation included (pytracking)."""
+    mean: float
+    """Mean of 1 / t over frames (got10k toolkit), after the first frame."""
+    initialization: float
+    """Mean seconds of the first frame."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One tracker on one data set."""
+
+    label: str
+    scores: dict[str, SequenceScore]
+    """By sequence, the mean over repetitions."""
+    runs: tuple[Summary, ...]
+    """One per repetition that is complete."""
+    speed: Speed | None
+    missing: tuple[str, ...]
+    """Sequences without results."""
+
+    @property
+    def summary(self) -> Summary:
+        """Mean over the sequences that have results."""
+        return one_pass.summarize(list(self.scores.values()))
+
+    def spread(self, measure: str) -> float:
+        """Standard deviation over repetitions of a property of `Summary`; nan for one."""
+        values = [getattr(run, measure) for run in self.runs]
+        return float(np.std(values, ddof=1)) if len(values) > 1 else float('nan')
+
+
+def evaluate(
+    dataset: Dataset, folder: ResultFolder, convention: Convention | None = None
+) -> Evaluation:
+    """Score what is there; sequences of which only the first box is public are left out.
+
+    Raises ValueError, naming the file, for results that do not fit the annotation.
+    """
+    public = [each for each in dataset.sequences if each.is_public]
+    runs: dict[str, list[SequenceScore]] = {}
+    for sequence in public:
+        done = folder.repetitions(sequence.name)
+        if done:
+            runs[sequence.name] = [
+                _score(sequence, folder, repetition, convention)
+                for repetition in range(1, done + 1)
+            ]
+    complete = min(map(len, runs.values()), default=0)
+    return Evaluation(
+        label=folder.label,
+        scores={name: one_pass.merge(each) for name, each in runs.items()},
+        runs=tuple(
+            one_pass.summarize([each[run] for each in runs.values()]) for run in range(complete)
+        ),
+        speed=measure_speed(folder, runs),
+        missing=tuple(each.name for each in public if each.name not in runs),
+    )
+
+
+def fitted(boxes: Boxes, count: int, family: str, name: str) -> Boxes:
+    """Cut predictions that are too long, pad those that are too short with empty boxes.
+
+    As pytracking does; for LaSOT too short is an error.
+    """
+    if len(boxes) < count and family == 'lasot':
+        raise ValueError(f'{name}: {len(boxes)} boxes for {count} frames; run it again')
+    padding = np.zeros((max(count - len(boxes), 0), 4))
+    return np.concatenate([boxes[:count], padding])
+
+
+def measure_speed(folder: ResultFolder, sequences: Iterable[str]) -> Speed | None:
+    """Speed over the first repetition of some sequences; None without time files."""
+    recorded = [folder.seconds(name) for name in sequences]
+    times = [each for each in recorded if each is not None and len(each) > 1]
+    if not times:
+        return None
+    later = np.concatenate([each[1:] for each in times])
+    return Speed(
+        total=sum(map(len, times)) / max(sum(float(each.sum()) for each in times), 1e-9),
+        mean=float(np.mean(1 / later[later > 0])) if (later > 0).any() else float('nan'),
+        initialization=float(np.mean([each[0] for each in times])),
+    )
+
+
+def _score(
+    sequence: BenchmarkSequence,
+    folder: ResultFolder,
+    repetition: int,
+    convention: Convention | None,
+) -> SequenceScore:
+    path = folder.boxes_path(sequence.name, repetition)
+    family = convention.family if convention else ''
+    boxes = fitted(folder.boxes(sequence, repetition), len(sequence.truth), family, str(path))
+    return one_pass.score(sequence.name, boxes, sequence.truth, sequence.visible, convention)
