@@ -1,0 +1,106 @@
+"""The overlay video and the contact sheet of a run of the demo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker_core import Box
+from tracker_core.atomic import replacing
+from tracker_core.drawing import TRUTH_COLOR, draw_box, draw_estimate, draw_text
+from tracker_core.video import VideoWriter
+from tracker_ros.demo_report import SECOND, Record
+
+Pixels = NDArray[np.uint8]
+
+_SHEET = (4, 3)
+_TILE = 400
+_BACKGROUND = 24
+
+
+class Album:
+    """Images of a run, kept as JPEG no wider than `width` pixels until the run is over."""
+
+    def __init__(self, width: int = 960) -> None:
+        self._width = width
+        self._images: dict[int, tuple[bytes, float]] = {}
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def add(self, stamp: int, image: Pixels) -> None:
+        """Keep an RGB image by its stamp in nanoseconds."""
+        scale = min(self._width / image.shape[1], 1.0)
+        if scale < 1:
+            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        _, data = cv2.imencode('.jpg', np.ascontiguousarray(image[..., ::-1]))
+        self._images[stamp] = data.tobytes(), scale
+
+    def stamps(self) -> list[int]:
+        """Stamps of the images in order of time."""
+        return sorted(self._images)
+
+    def get(self, stamp: int) -> tuple[Pixels, float]:
+        """Return an image (h, w, 3) RGB and its size relative to the original."""
+        data, scale = self._images[stamp]
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False), scale
+
+
+def write_pictures(album: Album, record: Record, label: str, folder: Path) -> list[Path]:
+    """Write overlay.mp4 and contact_sheet.png; returns their paths (none without images)."""
+    stamps = album.stamps()
+    if not stamps:
+        return []
+    seconds = (stamps[-1] - stamps[0]) / SECOND
+    fps = (len(stamps) - 1) / seconds if seconds > 0 else 1.0
+    video, sheet = folder / 'overlay.mp4', folder / 'contact_sheet.png'
+    with VideoWriter(video, fps) as writer:
+        for picture in _pictures(album, record, label, stamps):
+            writer.write(picture)
+    tracked = [stamp for stamp in stamps if stamp in record.results] or stamps
+    picks = np.linspace(0, len(tracked) - 1, min(_SHEET[0] * _SHEET[1], len(tracked)))
+    chosen = [tracked[round(pick)] for pick in picks]
+    with replacing(sheet) as temporary:
+        picture = contact_sheet(list(_pictures(album, record, label, chosen)))
+        cv2.imwrite(str(temporary), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    return [video, sheet]
+
+
+def _pictures(album: Album, record: Record, label: str, stamps: list[int]) -> Iterator[Pixels]:
+    """Draw what was known about each image; one that was not tracked says so."""
+    for stamp in stamps:
+        image, scale = album.get(stamp)
+        truth, result = record.truths.get(stamp), record.results.get(stamp)
+        if truth is not None and truth.visible > 0:
+            draw_box(image, _scaled(truth.box, scale), TRUTH_COLOR, 1)
+        words = [f'{(stamp - album.stamps()[0]) / SECOND:.1f} s']
+        if result is None:
+            words.append('not tracked')
+        else:
+            box = _scaled(result.estimate.box, scale)
+            image = draw_estimate(image, replace(result.estimate, box=box), label)
+            words.append(f'{(result.received - stamp) / 1e6:.0f} ms')
+        overlap = record.iou(stamp)
+        words += [f'IoU {overlap:.2f}'] if overlap is not None else []
+        draw_text(image, '   '.join(words), (8, image.shape[0] - 8), TRUTH_COLOR)
+        yield image
+
+
+def _scaled(box: Box, scale: float) -> Box:
+    return Box(*(scale * value for value in box.as_ltwh()))
+
+
+def contact_sheet(pictures: list[Pixels]) -> Pixels:
+    """Arrange pictures (h, w, 3) of any sizes in rows of four."""
+    height = round(_TILE * pictures[0].shape[0] / pictures[0].shape[1])
+    tiles = [cv2.resize(p, (_TILE, height), interpolation=cv2.INTER_AREA) for p in pictures]
+    blank = np.full((height, _TILE, 3), _BACKGROUND, np.uint8)
+    tiles += [blank] * (-len(tiles) % _SHEET[0])
+    rows = [np.hstack(tiles[i : i + _SHEET[0]]) for i in range(0, len(tiles), _SHEET[0])]
+    return np.vstack(rows).astype(np.uint8, copy=False)
