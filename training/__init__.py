@@ -1,0 +1,1 @@
+"""Offline training: recordings in, weights for `tracker_core` out."""

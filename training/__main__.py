@@ -1,0 +1,120 @@
+"""Command line of the training: see `python -m training --help`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from training.checkpoint import CheckpointError
+from training.datasets import DataError
+from training.loop import DivergedError, Run, StoppedError
+from training.recipe import RecipeError, read_recipe
+
+EPILOG = """\
+examples:
+  python -m training config/training/siamfc.yaml
+  python -m training config/training/siamfc.yaml --data ~/recordings --output runs/mine
+  python -m training config/training/siamfc.yaml --set schedule.epochs=2
+  python -m training config/training/siamfc.yaml --resume runs/siamfc/last.pt
+  tensorboard --logdir runs
+  python -m training export runs/siamfc/last.pt --output mine.safetensors
+
+Ctrl-C saves the run; --resume goes on exactly where it stopped.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train, or export with `export` as the first argument; returns the exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if arguments[:1] == ['export']:
+            return _export(arguments[1:])
+        return _train(arguments)
+    except (RecipeError, DataError, CheckpointError, DivergedError, OSError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+
+
+def _train(arguments: list[str]) -> int:
+    options = _train_parser().parse_args(arguments)
+    changes = dict(_parse_change(text) for text in options.set)
+    for key in ('data', 'output'):
+        if getattr(options, key) is not None:
+            changes[key] = getattr(options, key)
+    recipe = read_recipe(options.recipe, changes)
+    folder = Path(recipe.output)
+    if not options.resume and (folder / 'last.pt').exists():
+        raise RecipeError(
+            f'{folder} already holds a run: pass --resume {folder / "last.pt"} to go on with it, '
+            'or another --output'
+        )
+    run = Run(recipe, folder)
+    if options.resume:
+        run.resume(options.resume)
+    elif options.start_from:
+        run.start_from(options.start_from)
+    try:
+        run.train()
+    except StoppedError as stopped:
+        print(f'{stopped}; go on with --resume {folder / "last.pt"}', file=sys.stderr)
+        return 128 + stopped.number
+    print(f'done: {folder / "last.pt"}; export it with: python -m training export')
+    return 0
+
+
+def _export(arguments: list[str]) -> int:
+    from training.export import export
+
+    parser = argparse.ArgumentParser(
+        prog='python -m training export',
+        description='Write the weights of a checkpoint in the format build_tracker() loads.',
+    )
+    parser.add_argument('checkpoint', type=Path, help='last.pt or best.pt of a run')
+    parser.add_argument('--output', type=Path, required=True, help='.safetensors file to write')
+    options = parser.parse_args(arguments)
+    export(options.checkpoint, options.output)
+    print(f'wrote {options.output}')
+    return 0
+
+
+def _train_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog='python -m training',
+        description='Train the network of a tracker as a recipe says.',
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('recipe', type=Path, help='YAML file, e.g. config/training/siamfc.yaml')
+    parser.add_argument('--data', help='folder with the data, instead of `data` in the recipe')
+    parser.add_argument('--output', help='folder of the run, instead of `output` in the recipe')
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument(
+        '--resume', type=Path, metavar='CHECKPOINT', help='go on with a run, exactly'
+    )
+    start.add_argument(
+        '--start-from', type=Path, metavar='CHECKPOINT', help='begin a new run with its weights'
+    )
+    parser.add_argument(
+        '--set',
+        action='append',
+        default=[],
+        metavar='KEY=VALUE',
+        help='change one value of the recipe, e.g. schedule.epochs=2; may be repeated',
+    )
+    return parser
+
+
+def _parse_change(text: str) -> tuple[str, Any]:
+    key, separator, value = text.partition('=')
+    if not separator:
+        raise RecipeError(f'--set {text!r}: write KEY=VALUE, e.g. schedule.epochs=2')
+    return key, yaml.safe_load(value)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

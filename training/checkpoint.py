@@ -1,0 +1,65 @@
+"""Everything a run needs to go on exactly where it stopped, in one file."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be used; the message says why."""
+
+
+def save(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint with the states of all random generators; never leaves half a file."""
+    unfinished = path.with_name(f'{path.name}.{os.getpid()}.tmp')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.save({**state, 'random': _random_state()}, unfinished)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint; executes nothing from it.
+
+    Raises FileNotFoundError where there is none and CheckpointError for any other file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f'no checkpoint at {path}')
+    try:
+        state = torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as error:
+        raise CheckpointError(f'{path} is no checkpoint of a training run: {error}') from error
+    if not isinstance(state, dict) or 'network' not in state or 'recipe' not in state:
+        raise CheckpointError(f'{path} is no checkpoint of a training run')
+    return state
+
+
+def restore_random(state: Mapping[str, Any]) -> None:
+    """Set the random generators of torch, numpy and Python as they were when saving."""
+    torch.set_rng_state(state['torch'])
+    kind, keys, position, has_gauss, cached = state['numpy']
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    version, numbers, gauss = state['python']
+    random.setstate((version, tuple(numbers), gauss))
+    if torch.cuda.is_available() and state['cuda']:
+        torch.cuda.set_rng_state_all(state['cuda'])
+
+
+def _random_state() -> dict[str, Any]:
+    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    version, numbers, gauss = random.getstate()
+    return {
+        'torch': torch.get_rng_state(),
+        'numpy': [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
+        'python': [version, list(numbers), gauss],
+        'cuda': torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }

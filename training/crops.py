@@ -1,0 +1,209 @@
+"""Curated crops: every view cut once around its target and kept on disk as raw pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+import shutil
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from tracker_core.search_region import crop_square
+from training.datasets import (
+    DataError,
+    Image,
+    View,
+    find_folders,
+    read_backgrounds,
+    read_clip,
+    read_got10k,
+    read_instances,
+)
+from training.sampling import FrameFilter
+from training.synthetic import read_synthetic
+from training.tracklets import read_unlabelled
+
+Kind = Literal['clips', 'got10k', 'unlabelled', 'images', 'synthetic', 'backgrounds']
+READERS: dict[Kind, Callable[[Path, int], Iterator[View]]] = {
+    'clips': read_clip,
+    'got10k': read_got10k,
+    'unlabelled': read_unlabelled,
+    'images': lambda folder, _: read_instances(folder),
+    'synthetic': read_synthetic,
+    'backgrounds': lambda folder, _: read_backgrounds(folder),
+}
+
+#: Change when the stored pixels change, so that old caches are not used.
+VERSION = 1
+EXEMPLAR_SIZE = 127
+_INTERPOLATIONS = (
+    cv2.INTER_LINEAR,
+    cv2.INTER_CUBIC,
+    cv2.INTER_AREA,
+    cv2.INTER_NEAREST,
+    cv2.INTER_LANCZOS4,
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One entry of `sources` in a recipe."""
+
+    path: str
+    """Glob pattern of folders, relative to the data folder."""
+    kind: Kind
+    """How the folders are read: a key of `READERS`."""
+    share: float = 1.0
+    """Part of all training pairs, relative to the shares of the other sources."""
+    exclude: tuple[str, ...] = ()
+    """Patterns of folder names to leave out."""
+    max_frames: int = 200
+    """Frames kept of a longer clip, evenly spaced."""
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """Geometry of the stored crops."""
+
+    context: float = 0.5
+    """Margin around the target as a share of width + height."""
+    size: int = 303
+    """Side in pixels, at the scale where the exemplar region has 127: 255 and room to shift."""
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One target: its stored crops, RGB and mask (n, size, size, 4), and their frame numbers."""
+
+    name: str
+    scene: str
+    crops: NDArray[np.uint8]
+    frames: NDArray[np.int64]
+    has_mask: bool
+    weight: float = 1.0
+
+
+def exemplar_side(width: float, height: float, context: float) -> float:
+    """Side in image pixels of the exemplar region of a target (paper section 2.3)."""
+    margin = context * (width + height)
+    return math.sqrt((width + margin) * (height + margin))
+
+
+def cut_view(view: View, settings: CropSettings) -> Image:
+    """Crop of a view, uint8 (size, size, 4): RGB and mask, target centred and at exemplar scale.
+
+    Outside the image the mean colour is filled in; the interpolation is one of five, chosen by the
+    name of the view (published code: at random).
+    """
+    left, top, width, height = view.box
+    center = left + (width - 1) / 2, top + (height - 1) / 2
+    side = exemplar_side(width, height, settings.context) * settings.size / EXEMPLAR_SIZE
+    draw = zlib.crc32(f'{view.sequence} {view.frame}'.encode())
+    interpolation = _INTERPOLATIONS[draw % len(_INTERPOLATIONS)]
+    crop = np.zeros((settings.size, settings.size, 4), np.uint8)
+    fill = view.image.mean((0, 1))
+    crop[..., :3] = crop_square(view.image, center, side, settings.size, fill, interpolation)
+    if view.mask is not None:
+        mask = crop_square(view.mask[..., None], center, side, settings.size, (0.0,))
+        crop[..., 3] = mask.reshape(settings.size, settings.size)
+    return crop
+
+
+def cut_background(view: View, settings: CropSettings) -> Image:
+    """Largest central square of an image, resized to (size, size, 4) with an empty mask."""
+    height, width = view.image.shape[:2]
+    center = (width - 1) / 2, (height - 1) / 2
+    crop = np.zeros((settings.size, settings.size, 4), np.uint8)
+    side = min(height, width)
+    crop[..., :3] = crop_square(
+        view.image, center, side, settings.size, (0.0,) * 3, cv2.INTER_AREA
+    )
+    return crop
+
+
+def load_source(
+    source: Source, data: Path, cache: Path, settings: CropSettings, frames: FrameFilter
+) -> list[Sequence]:
+    """Sequences of a source, cut now or found in the cache folder."""
+    sequences: list[Sequence] = []
+    folders = find_folders(data, source.path, source.exclude)
+    for folder in tqdm(folders, desc=f'reading {source.path}', unit='folder', leave=False):
+        stored = cache / _cache_name(folder, source, settings, frames)
+        if not stored.is_dir():
+            views = READERS[source.kind](folder, source.max_frames)
+            _ignore(cache)
+            _write(stored, views, source.kind, settings, frames)
+        sequences += _read(stored, settings)
+    if not sequences:
+        raise DataError(
+            f'no usable target in {data / source.path}: every one was absent or refused by the '
+            'frame filter (section `frames` of the recipe)'
+        )
+    weight = source.share / len(sequences)
+    return [Sequence(**{**vars(sequence), 'weight': weight}) for sequence in sequences]
+
+
+def _ignore(cache: Path) -> None:
+    """Keep the cache folder out of version control."""
+    cache.mkdir(parents=True, exist_ok=True)
+    (cache / '.gitignore').write_text('*\n')
+
+
+def _cache_name(folder: Path, source: Source, settings: CropSettings, frames: FrameFilter) -> str:
+    """Name that changes with everything the stored crops depend on."""
+    files = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns)
+             for path in sorted(folder.rglob('*')) if path.is_file()]  # fmt: skip
+    key = [VERSION, files, source.kind, source.max_frames, asdict(settings), asdict(frames)]
+    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+    return f'{re.sub(r"[^A-Za-z0-9.-]", "_", folder.name)}-{digest}'
+
+
+def _write(
+    target: Path, views: Iterable[View], kind: Kind, settings: CropSettings, frames: FrameFilter
+) -> None:
+    """Cut all accepted views into `crops.bin` and describe them in `views.json`."""
+    unfinished = target.with_name(f'{target.name}.{os.getpid()}.tmp')
+    unfinished.mkdir(parents=True, exist_ok=True)
+    rows = []
+    try:
+        with (unfinished / 'crops.bin').open('wb') as file:
+            for view in _accepted(views, kind, frames):
+                cut = cut_background if kind == 'backgrounds' else cut_view
+                file.write(cut(view, settings).tobytes())
+                rows.append([view.sequence, view.scene, view.frame, view.mask is not None])
+        (unfinished / 'views.json').write_text(json.dumps(rows))
+        unfinished.rename(target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _accepted(views: Iterable[View], kind: Kind, frames: FrameFilter) -> Iterator[View]:
+    return (v for v in views if kind == 'backgrounds' or frames.accepts(v.box, v.image.shape))
+
+
+def _read(stored: Path, settings: CropSettings) -> list[Sequence]:
+    """Sequences of a cache entry; pixels stay on disk until they are used."""
+    rows = json.loads((stored / 'views.json').read_text())
+    if not rows:
+        return []
+    shape = (len(rows), settings.size, settings.size, 4)
+    crops = np.memmap(stored / 'crops.bin', np.uint8, 'r', shape=shape)
+    starts = [i for i, row in enumerate(rows) if i == 0 or row[0] != rows[i - 1][0]]
+    sequences = []
+    for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True):
+        name, scene, _, _ = rows[start]
+        numbers = np.array([row[2] for row in rows[start:stop]])
+        has_mask = all(row[3] for row in rows[start:stop])
+        sequences.append(Sequence(name, scene, crops[start:stop], numbers, has_mask))
+    return sequences

@@ -1,0 +1,194 @@
+"""Readers of annotated data: every reader yields views, one target in one image at a time."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+Ltwh = tuple[float, float, float, float]
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png')
+
+
+class DataError(ValueError):
+    """Training data is missing or cannot be used; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One target in one image.
+
+    image: uint8 (H, W, 3) RGB. box: (left, top, width, height) in pixels, pixel i covers [i, i+1).
+    mask: uint8 (H, W), 255 on the target, or None where only the box is known. Views of one
+    `sequence` show the same target; everything of one `scene` looks alike (several targets of a
+    clip or of a photograph) and must stay on one side of a split.
+    """
+
+    sequence: str
+    scene: str
+    frame: int
+    image: Image
+    box: Ltwh
+    mask: Image | None = None
+
+
+def scene_of(name: str) -> str:
+    """Name of the recording a sequence was taken from: targets `_t0`, `_t1` share theirs."""
+    return re.sub(r'_t\d+$', '', name)
+
+
+def find_folders(root: Path, pattern: str, exclude: tuple[str, ...] = ()) -> list[Path]:
+    """Folders that match a glob pattern below `root`, in order, without the excluded names.
+
+    Raises DataError where nothing matches.
+    """
+    if not root.is_dir():
+        raise DataError(
+            f'the data folder {root} does not exist: set `data` in the recipe or pass --data'
+        )
+    found = [path for path in sorted(root.glob(pattern)) if path.is_dir()]
+    kept = [path for path in found if not any(path.match(other) for other in exclude)]
+    if not kept:
+        raise DataError(
+            f'no folder in {root} matches {pattern!r}: correct `path` of this source or remove it'
+        )
+    return kept
+
+
+def read_clip(folder: Path, max_frames: int) -> Iterator[View]:
+    """Views of a folder with `clip.mp4`, `groundtruth.txt` and perhaps `mask/`.
+
+    Of a longer clip `max_frames` frames are taken, evenly spaced; frames without target (nan in
+    `groundtruth.txt`) are left out. Masks are `mask/000001.png` for the first frame, and so on.
+    """
+    boxes = read_boxes(folder / 'groundtruth.txt')
+    wanted = set(spread(len(boxes), max_frames))
+    video = cv2.VideoCapture(str(folder / 'clip.mp4'))
+    if not video.isOpened():
+        raise DataError(f'{folder / "clip.mp4"} cannot be opened as a video')
+    try:
+        for frame, box in enumerate(boxes):
+            if not video.grab():
+                raise DataError(f'{folder}: {len(boxes)} boxes, but the video ends after {frame}')
+            if frame in wanted and np.isfinite(box).all():
+                image = as_rgb(video.retrieve()[1])
+                mask = _read_mask(folder / 'mask' / f'{frame + 1:06d}.png')
+                name = folder.name
+                yield View(name, scene_of(name), frame, image, _as_ltwh(box), mask)
+    finally:
+        video.release()
+
+
+def read_got10k(folder: Path, max_frames: int) -> Iterator[View]:
+    """Views of one GOT-10k sequence: numbered images, `groundtruth.txt`, cover and absence labels.
+
+    Frames are left out where `absence.label` is 1, or where `cover.label` is not more than both 1
+    and 0.3 of its maximum (the published selection). Boxes in the file are 1-based.
+    """
+    boxes = read_boxes(folder / 'groundtruth.txt') - [1, 1, 0, 0]
+    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    if len(images) != len(boxes):
+        raise DataError(f'{folder}: {len(boxes)} boxes, but {len(images)} images')
+    visible = np.isfinite(boxes).all(1)
+    if (folder / 'absence.label').is_file():
+        visible &= np.loadtxt(folder / 'absence.label') == 0
+    if (folder / 'cover.label').is_file():
+        cover = np.loadtxt(folder / 'cover.label')
+        visible &= cover > max(1.0, 0.3 * float(cover.max()))
+    frames = np.flatnonzero(visible)
+    for frame in frames[spread(len(frames), max_frames)]:
+        image = read_image(images[frame])
+        yield View(folder.name, folder.name, int(frame), image, _as_ltwh(boxes[frame]))
+
+
+def read_instances(folder: Path) -> Iterator[View]:
+    """One-frame sequences of a folder with `annotations.json` (see `_instances_of`)."""
+    annotations = json.loads((folder / 'annotations.json').read_text())
+    for record in annotations['images']:
+        file = record['file'] if isinstance(record, dict) else f'{record}.jpg'
+        image = read_image(folder / file)
+        scene = f'{folder.name}/{Path(file).stem}'
+        for number, mask in enumerate(_instances_of(folder, file, record, image.shape[:2])):
+            if mask.any():
+                box = _as_ltwh(cv2.boundingRect(mask))
+                yield View(f'{scene}/{number}', scene, 0, image, box, mask)
+
+
+def read_backgrounds(folder: Path) -> Iterator[View]:
+    """Whole images without a target, for pasting; the box is the image."""
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.stem.endswith('_mask'):
+            image = read_image(path)
+            height, width = image.shape[:2]
+            name = f'{folder.name}/{path.stem}'
+            yield View(name, name, 0, image, (0.0, 0.0, float(width), float(height)))
+
+
+def _instances_of(folder: Path, file: str, record: Any, shape: tuple[int, int]) -> Iterator[Image]:
+    """Masks, 255 on the target, of all instances of one image.
+
+    An instance has `polygons` (flat x, y lists) or the name of a `mask` image and its `value`
+    there; an image given only by its name has one instance, the non-zero part of NAME_mask.png.
+    """
+    if not isinstance(record, dict):
+        record = {'instances': [{'mask': f'{Path(file).stem}_mask.png', 'value': None}]}
+    for instance in record.get('instances', ()):
+        if 'polygons' in instance:
+            mask = np.zeros(shape, np.uint8)
+            for polygon in instance['polygons']:
+                points = np.round(np.reshape(polygon, (-1, 2))).astype(np.int32)
+                cv2.fillPoly(mask, [points], 255)
+            yield mask
+        elif 'mask' in instance:
+            labels = _read_mask(folder / instance['mask'])
+            if labels is None or labels.shape != shape:
+                raise DataError(f'{folder / instance["mask"]} is missing or not of size {shape}')
+            value = instance['value']
+            chosen = labels > 127 if value is None else labels == value
+            yield np.where(chosen, 255, 0).astype(np.uint8)
+
+
+def read_boxes(path: Path) -> NDArray[np.float64]:
+    """Boxes (N, 4) of a text file, one `left,top,width,height` per line; nan = no target."""
+    if not path.is_file():
+        raise DataError(f'{path} is missing: a sequence needs one box per frame')
+    try:
+        return np.loadtxt(path, delimiter=',', ndmin=2).reshape(-1, 4)
+    except ValueError as error:
+        raise DataError(f'{path}: every line must be left,top,width,height ({error})') from error
+
+
+def read_image(path: Path) -> Image:
+    """Image file as uint8 (H, W, 3) RGB."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise DataError(f'{path} is missing or no image')
+    return as_rgb(image)
+
+
+def as_rgb(image: Any) -> Image:
+    """BGR image of OpenCV as contiguous uint8 (H, W, 3) RGB."""
+    return np.ascontiguousarray(image[..., ::-1], np.uint8)
+
+
+def _read_mask(path: Path) -> Image | None:
+    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
+    return None if mask is None else np.asarray(mask, np.uint8)
+
+
+def _as_ltwh(box: Any) -> Ltwh:
+    left, top, width, height = map(float, box)
+    return left, top, width, height
+
+
+def spread(count: int, most: int) -> NDArray[np.intp]:
+    """At most `most` of the indices 0..count-1, evenly spaced."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.intp))

@@ -1,0 +1,309 @@
+"""The one training loop."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+import tracker_core
+from training import checkpoint, siamfc
+from training.augmentation import AugmentationSettings
+from training.crops import Sequence, load_source
+from training.datasets import DataError
+from training.examples import VALIDATION_EPOCH, Examples
+from training.recipe import Recipe, RecipeError, Schedule, as_plain
+from training.sampling import EpochSampler
+
+Batch = dict[str, Tensor]
+
+
+class DivergedError(RuntimeError):
+    """The loss is not finite."""
+
+
+class StoppedError(RuntimeError):
+    """A signal ended the run; everything is saved."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f'stopped by {signal.Signals(number).name}')
+        self.number = number
+
+
+class Run:
+    """A training run in a folder: state, data and the loop over it."""
+
+    def __init__(self, recipe: Recipe, folder: Path) -> None:
+        self.recipe, self.schedule, self.folder = recipe, recipe.schedule, folder
+        self.device = _device(self.schedule.device)
+        self.training, self.validation = _load_examples(recipe)
+        network = siamfc.build_network(self.schedule.seed)
+        self.network = network.to(self.device, memory_format=torch.channels_last)
+        self.averaged = _averaged(self.network, self.schedule)
+        self.optimizer = torch.optim.SGD(
+            self.network.parameters(),
+            lr=self.schedule.initial_rate,
+            momentum=self.schedule.momentum,
+            weight_decay=self.schedule.weight_decay,
+        )
+        self.epoch = self.position = self.step = 0
+        self.best_loss = math.inf
+
+    def train(self) -> float:
+        """Train to the end of the schedule; returns the last validation loss.
+
+        Raises StoppedError after SIGINT or SIGTERM, having saved the state, and DivergedError.
+        """
+        self._describe()
+        value = math.nan
+        with _signals() as stop, SummaryWriter(str(self.folder)) as board:
+            while self.epoch < self.schedule.epochs:
+                self._train_epoch(board, stop)
+                value = self._validate(board)
+                self.epoch, self.position = self.epoch + 1, 0
+                self.save('last.pt')
+                if value < self.best_loss:
+                    self.best_loss = value
+                    self.save('best.pt')
+        return value
+
+    def _train_epoch(self, board: SummaryWriter, stop: list[int]) -> None:
+        """Train on what is left of the current epoch."""
+        schedule = self.schedule
+        rate = learning_rate(schedule, self.epoch)
+        for group in self.optimizer.param_groups:
+            group['lr'] = rate
+        sampler = EpochSampler(self.epoch, len(self.training), self.position)
+        loader = _loader(self.training, sampler, schedule, drop_last=True)
+        saved = time.monotonic()
+        title = f'epoch {self.epoch + 1}/{schedule.epochs}'
+        self.network.train()
+        with tqdm(loader, desc=title, unit='batch', dynamic_ncols=True) as progress:
+            for batch in progress:
+                loss, watched = self._step(batch)
+                if self.step % 20 == 0:
+                    progress.set_postfix(loss=f'{loss:.3f}', rate=f'{rate:.1e}')
+                    scalars = {'loss': loss, 'rate': rate, **watched}
+                    for name, value in scalars.items():
+                        board.add_scalar(f'training/{name}', value, self.step)
+                if stop:
+                    self.save('last.pt')
+                    raise StoppedError(stop[0])
+                if time.monotonic() - saved > 60 * schedule.checkpoint_minutes:
+                    self.save('last.pt')
+                    saved = time.monotonic()
+
+    def _step(self, batch: Batch) -> tuple[float, dict[str, float]]:
+        """One step of the optimiser."""
+        batch = {key: value.to(self.device) for key, value in batch.items()}
+        with self._autocast():
+            loss, watched = siamfc.loss(self.network, batch, self.recipe.settings)
+        value = float(loss)
+        if not math.isfinite(value):
+            raise DivergedError(
+                f'the loss is {value} in step {self.step + 1} (epoch {self.epoch + 1}): lower '
+                'schedule.initial_rate; the last checkpoint is unharmed'
+            )
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.network)
+        self.step += 1
+        self.position += len(batch['scene'])
+        return value, {key: float(item) for key, item in watched.items()}
+
+    @torch.inference_mode()
+    def _validate(self, board: SummaryWriter) -> float:
+        """Mean loss on the validation examples, which are the same every time."""
+        if self.validation is None:
+            return math.nan
+        network = self.exported_network().eval()
+        sampler = EpochSampler(VALIDATION_EPOCH, len(self.validation))
+        loader = _loader(self.validation, sampler, self.schedule)
+        totals: dict[str, float] = {}
+        for batch in loader:
+            batch = {key: value.to(self.device) for key, value in batch.items()}
+            with self._autocast():
+                loss, watched = siamfc.loss(network, batch, self.recipe.settings)
+            for name, value in {'loss': loss, **watched}.items():
+                totals[name] = totals.get(name, 0.0) + float(value) * len(batch['scene'])
+        means = {name: total / len(self.validation) for name, total in totals.items()}
+        for name, value in means.items():
+            board.add_scalar(f'validation/{name}', value, self.step)
+        board.flush()
+        text = ', '.join(f'{name} {value:.4f}' for name, value in means.items())
+        tqdm.write(f'epoch {self.epoch + 1}: validation {text}')
+        return means['loss']
+
+    def exported_network(self) -> siamfc.SiamFC:
+        """The averaged network where there is one, else the trained one."""
+        return self.network if self.averaged is None else self.averaged.module
+
+    def save(self, name: str) -> None:
+        """Write a checkpoint into the run folder."""
+        state = {
+            'recipe': as_plain(self.recipe),
+            'network': self.network.state_dict(),
+            'exported': self.exported_network().state_dict(),
+            'averaged': None if self.averaged is None else self.averaged.state_dict(),
+            'optimizer': self.optimizer.state_dict(),
+            'epoch': self.epoch,
+            'position': self.position,
+            'step': self.step,
+            'best_loss': self.best_loss,
+        }
+        checkpoint.save(self.folder / name, state)
+
+    def resume(self, path: Path) -> None:
+        """Go on where the checkpoint was written; the recipe must be that of the checkpoint."""
+        state = checkpoint.load(path)
+        changed = _differences(state['recipe'], as_plain(self.recipe))
+        if changed:
+            raise RecipeError(
+                f'{path} belongs to another recipe, different in {", ".join(changed)}: restore '
+                'the values, or start anew from its weights with --start-from'
+            )
+        self.network.load_state_dict(state['network'])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(state['averaged'])
+        self.optimizer.load_state_dict(state['optimizer'])
+        self.epoch, self.position = state['epoch'], state['position']
+        self.step, self.best_loss = state['step'], state['best_loss']
+        checkpoint.restore_random(state['random'])
+
+    def start_from(self, path: Path) -> None:
+        """Take only the weights of a checkpoint, for a new schedule or other data."""
+        self.network.load_state_dict(checkpoint.load(path)['exported'])
+        self.averaged = _averaged(self.network, self.schedule)
+
+    def _autocast(self) -> torch.autocast:
+        enabled = self.schedule.precision == 'bfloat16'
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+
+    def _describe(self) -> None:
+        """Write recipe and versions into the run folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        text = yaml.safe_dump(as_plain(self.recipe), sort_keys=False)
+        (self.folder / 'recipe.yaml').write_text(text)
+        versions = {
+            'tracker_core': tracker_core.__version__,
+            'torch': torch.__version__,
+            'python': platform.python_version(),
+            'threads': torch.get_num_threads(),
+        }
+        (self.folder / 'versions.json').write_text(json.dumps(versions, indent=2))
+
+
+def learning_rate(schedule: Schedule, epoch: int) -> float:
+    """Rate of an epoch, falling geometrically (published: by 0.871 per epoch)."""
+    gamma = (schedule.final_rate / schedule.initial_rate) ** (1 / schedule.epochs)
+    return schedule.initial_rate * gamma**epoch  # type: ignore[no-any-return]
+
+
+def _load_examples(recipe: Recipe) -> tuple[Examples, Examples | None]:
+    """Training examples, and those of the held-out scenes without random changes."""
+    sequences: list[Sequence] = []
+    backgrounds: list[Sequence] = []
+    for source in recipe.sources:
+        found = load_source(
+            source, Path(recipe.data), Path(recipe.cache), recipe.crops, recipe.frames
+        )
+        (backgrounds if source.kind == 'backgrounds' else sequences).extend(found)
+    unknown = set(recipe.held_out) - {sequence.scene for sequence in sequences}
+    if unknown:
+        raise DataError(f'held_out names unknown scenes: {", ".join(sorted(unknown))}')
+    held_out = [sequence for sequence in sequences if sequence.scene in recipe.held_out]
+    kept = [sequence for sequence in sequences if sequence.scene not in recipe.held_out]
+    if not kept:
+        raise DataError('no sequence is left to train on: shorten `held_out` or add sources')
+    schedule = recipe.schedule
+    count = schedule.pairs_per_epoch or len(kept)
+    if count < schedule.batch_size:
+        raise DataError(
+            f'{count} pairs per epoch do not fill one batch of {schedule.batch_size}: set '
+            'schedule.pairs_per_epoch'
+        )
+    training = Examples(
+        kept, backgrounds, count, schedule.seed, recipe.settings, recipe.augmentation
+    )
+    if not held_out:
+        return training, None
+    plain = AugmentationSettings(stretch=0.0, shift=0)
+    pairs = schedule.validation_pairs
+    return training, Examples(held_out, [], pairs, schedule.seed, recipe.settings, plain)
+
+
+def _loader(
+    examples: Examples, sampler: EpochSampler, schedule: Schedule, *, drop_last: bool = False
+) -> DataLoader[Any]:
+    # The sampler yields keys (epoch, position) where torch's types expect numbers.
+    return DataLoader(
+        examples,
+        batch_size=schedule.batch_size,
+        sampler=sampler,  # type: ignore[arg-type]
+        num_workers=schedule.workers,
+        drop_last=drop_last,
+    )
+
+
+def _averaged(network: siamfc.SiamFC, schedule: Schedule) -> AveragedModel | None:
+    if not schedule.average:
+        return None
+    decay = get_ema_multi_avg_fn(schedule.average)
+    return AveragedModel(network, multi_avg_fn=decay, use_buffers=True)
+
+
+def _device(name: str) -> torch.device:
+    if name == 'auto':
+        name = 'cuda' if torch.cuda.is_available() else 'cpu'
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise RecipeError(f'schedule.device {name!r} cannot be used: {error}') from error
+    return device
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = '') -> list[str]:
+    """Keys whose values matter for an exact resume and differ."""
+    changed = []
+    for key, value in new.items():
+        if prefix + key in ('data', 'output', 'cache', 'schedule.workers', 'schedule.device'):
+            continue
+        if isinstance(value, dict) and isinstance(old.get(key), dict):
+            changed += _differences(old[key], value, f'{prefix}{key}.')
+        elif old.get(key) != value:
+            changed.append(prefix + key)
+    return changed
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """List that receives the number of a SIGINT or SIGTERM instead of the process ending."""
+    received: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        received.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,67 @@
+"""Rendered sequences: cut-outs of a folder's photographs moving before its other photographs."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from tracker_core.synthetic import Scene, SceneSettings
+from training.datasets import Image, View, read_image, read_instances, spread
+
+#: About one swing of every motion, and no two frames further apart than a pair may be.
+SCENE = SceneSettings(
+    frames=96,
+    target_size=(0.12, 0.35),
+    scale=(0.7, 1.4),
+    rotation=15.0,
+    tilt=30.0,
+    light=0.25,
+    partial_occlusions=1,
+    distractors=1,
+)
+MIN_SIDE = 40
+"""Smaller cut-outs, in pixels, are too coarse to be enlarged."""
+MIN_COVER = 0.3
+"""Smallest share of its box that a cut-out fills; less is a fragment."""
+MIN_VISIBLE = 0.5
+"""Share of the target that must be in the image and not covered."""
+
+
+def read_synthetic(folder: Path, max_frames: int) -> Iterator[View]:
+    """Views of one rendered sequence per cut-out of a folder with `annotations.json`.
+
+    Other photographs of the folder are the backgrounds, one of its other objects moves along.
+    """
+    photographs = sorted(folder.glob('*.jpg'))
+    previous: Image | None = None
+    for view in read_instances(folder):
+        cut_out = cut_object(view)
+        if cut_out is None:
+            continue
+        number = zlib.crc32(view.sequence.encode())
+        background = read_image(photographs[number % len(photographs)])
+        others = None if previous is None else [previous]
+        scene = Scene(SCENE, number, target=cut_out, distractors=others, background=background)
+        previous = cut_out
+        for frame in spread(len(scene), max_frames).tolist():
+            shown = scene.render(frame)
+            if shown.visible >= MIN_VISIBLE:
+                name = f'synthetic/{view.sequence}'
+                yield View(name, view.scene, frame, shown.image, shown.box.as_ltwh())
+
+
+def cut_object(view: View) -> Image | None:
+    """RGBA cut-out (h, w, 4) of the target of a view; None where it is too small or a fragment."""
+    if view.mask is None:
+        return None
+    left, top, width, height = (round(value) for value in view.box)
+    alpha = view.mask[top : top + height, left : left + width]
+    if min(width, height) < MIN_SIDE or np.count_nonzero(alpha) < MIN_COVER * alpha.size:
+        return None
+    image = view.image[top : top + height, left : left + width]
+    softened = cv2.GaussianBlur(alpha, (0, 0), 0.7)
+    return np.dstack([image, softened])
