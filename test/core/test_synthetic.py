@@ -135,6 +135,14 @@ def test_speed_of_the_target_is_limited() -> None:
     assert steps.max() > 0.01 * sizes.min()
 
 
+def test_tilt_shortens_no_more_than_its_cosine_and_perspective() -> None:
+    settings = replace(CLEAN, frames=200, scale=(1, 1), rotation=0, tilt=20, period=40)
+    square = np.full((60, 60, 4), 255, np.uint8)
+    boxes = [frame.box for frame in render_sequence(settings, 0, target=square)]
+    for side in ([b.width for b in boxes], [b.height for b in boxes]):
+        assert 1.02 < max(side) / min(side) < 1.25
+
+
 def test_distractors_look_like_the_target_and_keep_their_distance() -> None:
     crowded = replace(CLEAN, distractors=1)
     with_one, without = Scene(crowded, 2, target=cutout()), Scene(CLEAN, 2, target=cutout())

@@ -57,6 +57,14 @@ def tilted(yaw: float, pitch: float, distance: float) -> NDArray[np.float64]:
     )
 
 
+def size_at_origin(matrices: NDArray[np.float64]) -> Floats:
+    """Magnification (...) of lengths near the origin by homographies (..., 3, 3).
+
+    The last element of each must be 1, as it is for products of `similarity` and `tilted`.
+    """
+    return np.asarray(np.sqrt(np.abs(np.linalg.det(matrices))))
+
+
 def transform(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Map points (N, 2) by a homography (3, 3)."""
     mapped = points @ matrix[:, :2].T + matrix[:, 2]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker_core.synthetic.motion import Floats, similarity, transform
+from tracker_core.synthetic.motion import Floats, similarity, size_at_origin, transform
 from tracker_core.synthetic.sprite import Image, Sprite
 from tracker_core.synthetic.textures import post
 
@@ -55,7 +55,11 @@ def passing_post(
     low, high = _extent(target, matrices, centers, angle, window)
     wide = high - low + 8
     if not complete:
-        wide = float(rng.uniform(0.35, 0.6)) * target.size * _scale(matrices[round(middle)])
+        wide = (
+            float(rng.uniform(0.35, 0.6))
+            * target.size
+            * float(size_at_origin(matrices[round(middle)]))
+        )
     centers = centers + (low + high) / 2 * np.array([np.cos(angle), np.sin(angle)])
     sprite = Sprite(post(rng, (max(int(np.ceil(wide)), 4), int(2.5 * reach)), texture))
     places = np.stack([similarity(x, y, 1.0, angle) for x, y in centers])
@@ -84,7 +88,9 @@ def _relative_motion(
     speed = float(np.hypot(*relative))
     turn = float(rng.uniform(0, 2 * np.pi))
     direction = relative / speed if speed > 1e-6 else np.array([np.cos(turn), np.sin(turn)])
-    needed = 0.8 * target.size * _scale(matrices[(first + last) // 2]) / (frames + 1)
+    needed = (
+        0.8 * target.size * float(size_at_origin(matrices[(first + last) // 2])) / (frames + 1)
+    )
     return direction, moved - direction * max(speed, needed)
 
 
@@ -98,7 +104,3 @@ def _extent(
         for i in range(window[0], window[1] + 1)
     ]
     return float(min(a.min() for a in across)), float(max(a.max() for a in across))
-
-
-def _scale(matrix: Matrix) -> float:
-    return float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))

@@ -17,6 +17,7 @@ from tracker_core.synthetic.motion import (
     roam,
     schedule,
     similarity,
+    size_at_origin,
     slow_time,
     tilted,
 )
@@ -225,9 +226,7 @@ def _target_places(
     poses = _poses(rng, settings, target, size / target.size)
     for window in events.absent:
         path = path + _excursion(target, poses, path, window, settings, size)
-    shift = np.zeros((settings.frames, 3, 3))
-    shift[:, :2, 2] = path
-    return np.asarray(shift + poses)
+    return np.stack([similarity(x, y) @ pose for (x, y), pose in zip(path, poses, strict=True)])
 
 
 def _poses(
@@ -296,7 +295,7 @@ def _distractors(
         radius = low + (high - low) * (0.5 + 0.5 * Curve.random(rng, settings.period)(times))
         start, turn = rng.uniform(0, 2 * np.pi), rng.uniform(-1, 1) * 2 * np.pi / settings.period
         bearing = start + turn * times + Curve.random(rng, settings.period)(times)
-        scales = np.sqrt(np.abs(np.linalg.det(places[:, :2, :2])))
+        scales = size_at_origin(places)
         radius = radius * scales * target.diameter
         x = places[:, 0, 2] + radius * np.cos(bearing)
         y = places[:, 1, 2] + radius * np.sin(bearing)

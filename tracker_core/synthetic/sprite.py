@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker_core.synthetic.motion import similarity, transform
+from tracker_core.synthetic.motion import similarity, size_at_origin, transform
 
 Image = NDArray[np.uint8]
 Matrix = NDArray[np.float64]
@@ -104,7 +104,7 @@ class Sprite:
 
     def _level(self, matrix: Matrix) -> int:
         """Pyramid level that is shrunk by no more than two when drawn (no aliasing)."""
-        scale = np.sqrt(abs(np.linalg.det(matrix[:2, :2])))
+        scale = float(size_at_origin(matrix))
         return int(np.clip(np.floor(-np.log2(max(scale, 1e-6)) + 0.25), 0, _LEVELS - 1))
 
 
