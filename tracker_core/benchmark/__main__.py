@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,15 @@ from tracker_core import tracker_names
 from tracker_core.benchmark.dataset import Dataset
 from tracker_core.benchmark.evaluation import Evaluation, evaluate
 from tracker_core.benchmark.one_pass import RULES, Convention
+from tracker_core.benchmark.process_pool import limit_threads
 from tracker_core.benchmark.readers import dataset_names, open_dataset
 from tracker_core.benchmark.results import result_folders
 from tracker_core.benchmark.runner import RunOptions, run
+from tracker_core.benchmark.speed import measure, speed_table, synthetic_video
 from tracker_core.benchmark.tables import markdown, sequence_table, summary_table
 from tracker_core.benchmark.trackers import TrackerSpec, known_trackers
+from tracker_core.factory import network_name
+from tracker_core.weights import shipped_path
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -49,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True)
     _add_run(commands.add_parser('run', help='run trackers over a data set'))
     _add_report(commands.add_parser('report', help='score results and write tables and plots'))
+    _add_speed(commands.add_parser('speed', help='frames per second and what takes the time'))
     return parser
 
 
@@ -61,11 +67,10 @@ def _add_dataset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--results', type=Path, default=Path('results'), help='where results go')
 
 
-def _add_run(parser: argparse.ArgumentParser) -> None:
-    _add_dataset(parser)
+def _add_trackers(parser: argparse.ArgumentParser, default: tuple[str, ...]) -> None:
     parser.add_argument(
         '--trackers',
-        default=','.join(tracker_names()),
+        default=','.join(default),
         help=f'separated by commas: {", ".join(known_trackers())}',
     )
     parser.add_argument('--weights', help="file or 'random', for trackers of this package")
@@ -74,11 +79,23 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--nano', metavar='DIR', help='folder of the ONNX files of nano')
     parser.add_argument('--vit', metavar='DIR', help='folder of the ONNX file of vit')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N')
+    parser.add_argument('--seed', type=int, default=0)
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    _add_dataset(parser)
+    _add_trackers(parser, tracker_names())
     parser.add_argument('--workers', type=int, default=1, help='processes')
     parser.add_argument('--threads', type=int, default=1, help='threads per process')
     parser.add_argument('--repeat', type=int, default=1, help='repetitions per sequence')
-    parser.add_argument('--seed', type=int, default=0)
     parser.set_defaults(command=_run)
+
+
+def _add_speed(parser: argparse.ArgumentParser) -> None:
+    _add_trackers(parser, (*tracker_names(), 'csrt', 'kcf'))
+    parser.add_argument('--frames', type=int, default=60)
+    parser.add_argument('--threads', type=int, help='of PyTorch and OpenCV (default: theirs)')
+    parser.set_defaults(command=_speed)
 
 
 def _add_report(parser: argparse.ArgumentParser) -> None:
@@ -106,6 +123,31 @@ def _report(arguments: argparse.Namespace) -> int:
     print()
     print(markdown(*sequence_table(evaluations)))
     return 0
+
+
+def _speed(arguments: argparse.Namespace) -> int:
+    if arguments.frames < 10:
+        raise ValueError(f'--frames must be at least 10, not {arguments.frames}')
+    if arguments.threads:
+        limit_threads(arguments.threads)
+    images, box = synthetic_video(arguments.frames, arguments.seed)
+    results = []
+    for spec in map(_with_any_weights, _specs(arguments)):
+        results.append(measure(spec, images, box))
+        print(f'{spec.label}: {results[-1].fps:.1f} frames/s', file=sys.stderr)
+    print(f'{arguments.frames} frames of 640 x 480, medians, {results[0].device}\n')
+    print(markdown(*speed_table(results)))
+    return 0
+
+
+def _with_any_weights(spec: TrackerSpec) -> TrackerSpec:
+    """Random weights where none are shipped: they are as fast."""
+    if spec.weights is None and spec.name in tracker_names():
+        try:
+            shipped_path(network_name(spec.name))
+        except FileNotFoundError:
+            return replace(spec, weights='random')
+    return spec
 
 
 def _evaluations(arguments: argparse.Namespace, dataset: Dataset) -> list[Evaluation]:

@@ -208,20 +208,21 @@ def _checked(name: str, boxes: Boxes, truth: Boxes) -> Boxes:
     if not np.isfinite(boxes).all() or (boxes[:, 2:] < 0).any():
         row = int(np.argmax(~np.isfinite(boxes).all(axis=1) | (boxes[:, 2:] < 0).any(axis=1)))
         raise ValueError(f'{name}: frame {row} holds the impossible box {boxes[row].tolist()}')
-    return boxes.copy()
+    copied: Boxes = boxes.copy()
+    return copied
 
 
 def _valid(truth: Boxes, visible: Flags | None, convention: Convention) -> Flags:
     """Frames whose annotation takes part."""
     needed = truth if convention.rule == 'pytracking' else truth[:, 2:]
-    positive = (np.nan_to_num(needed, nan=-1.0) > 0).all(axis=1)
-    valid: Flags = np.isfinite(truth).all(axis=1) & positive
+    valid: Flags = np.nan_to_num(needed, nan=-1.0).min(axis=1) > 0
+    valid &= np.isfinite(truth.sum(axis=1))
     return valid if visible is None else valid & visible
 
 
 def _without_empty(boxes: Boxes, truth: Boxes) -> Boxes:
     """Replace predictions without area by that of the frame before (pytracking)."""
-    repaired = boxes.copy()
+    repaired: Boxes = boxes.copy()
     empty = (boxes[:, 2:] == 0).any(axis=1) & ~np.isnan(truth).any(axis=1)
     for index in np.flatnonzero(empty[1:]) + 1:
         repaired[index] = repaired[index - 1]

@@ -1,0 +1,196 @@
+"""How fast trackers are, and what takes the time, on a synthetic 640 x 480 video."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tracker_core import Box, Tracker
+from tracker_core.benchmark.trackers import TrackerSpec
+from tracker_core.synthetic import SceneSettings, render_sequence
+from tracker_core.tracker import Image
+
+VIDEO_SIZE = (640, 480)
+_CROP_MODULE = 'tracker_core.search_region'
+
+
+@dataclass(frozen=True)
+class SpeedResult:
+    """Medians in seconds."""
+
+    label: str
+    device: str
+    initialization: float
+    frame: float
+    crop: float | None
+    """Cutting and resizing the search region; None where the tracker cannot be looked into."""
+    network: float | None
+
+    @property
+    def fps(self) -> float:
+        """Frames per second at the median time."""
+        return 1 / self.frame
+
+    @property
+    def rest(self) -> float | None:
+        """What is neither crop nor network."""
+        if self.crop is None or self.network is None:
+            return None
+        return self.frame - self.crop - self.network
+
+
+class _Stopwatch:
+    """Adds up the outermost of nested intervals per part."""
+
+    def __init__(self, synchronize: Callable[[], None]) -> None:
+        self.seconds: dict[str, float] = {}
+        self._synchronize = synchronize
+        self._depth = 0
+        self._begin = 0.0
+
+    def enter(self) -> None:
+        if self._depth == 0:
+            self._synchronize()
+            self._begin = time.perf_counter()
+        self._depth += 1
+
+    def leave(self, part: str) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self._synchronize()
+            elapsed = time.perf_counter() - self._begin
+            self.seconds[part] = self.seconds.get(part, 0.0) + elapsed
+
+    def wrap(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*arguments: Any, **keywords: Any) -> Any:
+            self.enter()
+            try:
+                return function(*arguments, **keywords)
+            finally:
+                self.leave(part)
+
+        return timed
+
+
+def synthetic_video(frames: int, seed: int = 0) -> tuple[list[Image], Box]:
+    """RGB frames (480, 640, 3) of one moving object and its first box."""
+    settings = SceneSettings(size=VIDEO_SIZE, frames=frames)
+    rendered = list(render_sequence(settings, seed))
+    return [each.image for each in rendered], rendered[0].box
+
+
+def measure(spec: TrackerSpec, images: list[Image], box: Box, warm_up: int = 3) -> SpeedResult:
+    """Time one tracker on frames in memory; the breakdown comes from a second pass.
+
+    The tracker starts anew on the true box; `warm_up` frames are not counted.
+    """
+    tracker = spec.build()
+    device = getattr(tracker, 'device', torch.device('cpu'))
+    synchronize = torch.cuda.synchronize if device.type == 'cuda' else _nothing
+    tracker.initialize(images[0], box)
+    starts = [_timed(lambda: tracker.initialize(images[0], box), synchronize) for _ in range(5)]
+    frames = [_timed(lambda i=i: tracker.track(i), synchronize) for i in images[1:]]  # type: ignore[misc]
+    shares = _shares(tracker, images, box, synchronize, warm_up)
+    frame = float(np.median(frames[warm_up:]))
+    return SpeedResult(
+        label=spec.label,
+        device=_device_name(device),
+        initialization=float(np.median(starts)),
+        frame=frame,
+        crop=frame * shares['crop'] if shares else None,
+        network=frame * shares['network'] if shares else None,
+    )
+
+
+def speed_table(results: list[SpeedResult]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows, with the ratio of the frame rate to that of the first tracker."""
+    header = ['Tracker', 'Frames/s', 'Ratio', 'Frame ms', 'Crop', 'Network', 'Rest', 'Start ms']
+    return header, [_row(each, results[0]) for each in results]
+
+
+def _row(result: SpeedResult, first: SpeedResult) -> list[str]:
+    milliseconds = [
+        '-' if value is None else f'{1000 * value:.2f}'
+        for value in (result.frame, result.crop, result.network, result.rest)
+    ]
+    return [
+        result.label,
+        f'{result.fps:.1f}',
+        f'{result.fps / first.fps:.2f}',
+        *milliseconds,
+        f'{1000 * result.initialization:.1f}',
+    ]
+
+
+def _shares(
+    tracker: Tracker,
+    images: list[Image],
+    box: Box,
+    synchronize: Callable[[], None],
+    warm_up: int,
+) -> dict[str, float] | None:
+    """Median share of the time per frame in crops and in the network; None without a network.
+
+    Shares, because looking closely (on a GPU: waiting for it) makes the frame itself slower.
+    """
+    if not _networks(tracker):
+        return None
+    watch = _Stopwatch(synchronize)
+    parts: dict[str, list[float]] = {'crop': [], 'network': []}
+    tracker.initialize(images[0], box)
+    with _watched(tracker, watch):
+        for image in images[1:]:
+            watch.seconds = {}
+            total = _timed(lambda image=image: tracker.track(image), synchronize)  # type: ignore[misc]
+            for part, values in parts.items():
+                values.append(watch.seconds.get(part, 0.0) / total)
+    return {part: float(np.median(values[warm_up:])) for part, values in parts.items()}
+
+
+@contextmanager
+def _watched(tracker: Tracker, watch: _Stopwatch) -> Iterator[None]:
+    """Time the modules of a tracker, and the crop and network functions its module calls."""
+    with ExitStack() as stack:
+        for network in _networks(tracker):
+            for module in network.modules():
+                before = module.register_forward_pre_hook(lambda *_: watch.enter())
+                after = module.register_forward_hook(lambda *_: watch.leave('network'))
+                stack.callback(before.remove)
+                stack.callback(after.remove)
+        home = sys.modules[type(tracker).__module__]
+        for name, value in list(vars(home).items()):
+            origin = getattr(value, '__module__', '') if callable(value) else ''
+            part = 'crop' if origin == _CROP_MODULE else 'network'
+            if not isinstance(value, type) and (part == 'crop' or origin.endswith('.network')):
+                stack.callback(setattr, home, name, value)
+                setattr(home, name, watch.wrap(part, value))
+        yield
+
+
+def _networks(tracker: Tracker) -> list[nn.Module]:
+    return [value for value in vars(tracker).values() if isinstance(value, nn.Module)]
+
+
+def _timed(function: Callable[[], object], synchronize: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    function()
+    synchronize()
+    return time.perf_counter() - start
+
+
+def _nothing() -> None:
+    pass
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == 'cuda':
+        return torch.cuda.get_device_name(device)
+    return f'CPU, {torch.get_num_threads()} threads'
