@@ -1,0 +1,119 @@
+"""Readers of clips, GOT-10k folders and photographs."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from training.datasets import (
+    DataError,
+    find_folders,
+    read_backgrounds,
+    read_boxes,
+    read_clip,
+    read_got10k,
+    read_instances,
+    scene_of,
+    spread,
+)
+
+Write = Callable[..., Path]
+Paint = Callable[[int, int], np.ndarray]
+
+
+def test_clip_gives_rgb_frames_with_their_boxes_and_skips_absence(
+    tmp_path: Path, write_clip: Write, moving_frame: Paint
+) -> None:
+    views = list(read_clip(write_clip(tmp_path / 'c_t3', 1, absent=(2, 5)), 100))
+    assert [view.frame for view in views] == [0, 1, 3, 4, 6, 7]
+    assert views[2].box == (39.0, 45.0, 40.0, 30.0)
+    assert (views[2].sequence, views[2].scene) == ('c_t3', 'c')
+    difference = views[2].image.astype(int) - moving_frame(1, 3)
+    assert np.abs(difference).mean() < 15  # the codec is lossy; swapped channels give about 60
+
+
+def test_long_clip_is_thinned_evenly(tmp_path: Path, write_clip: Write) -> None:
+    views = read_clip(write_clip(tmp_path / 'c', 1), 3)
+    assert [view.frame for view in views] == [0, 3, 7]
+
+
+def test_clip_reads_masks_by_frame_number(tmp_path: Path, write_clip: Write) -> None:
+    folder = write_clip(tmp_path / 'c', 1, frames=2)
+    (folder / 'mask').mkdir()
+    mask = np.zeros((120, 160), np.uint8)
+    mask[45:75, 33:73] = 255
+    cv2.imwrite(str(folder / 'mask' / '000002.png'), mask)
+    first, second = read_clip(folder, 10)
+    assert first.mask is None
+    assert second.mask is not None and np.array_equal(second.mask, mask)
+
+
+def test_clip_shorter_than_its_boxes_is_an_error(tmp_path: Path, write_clip: Write) -> None:
+    folder = write_clip(tmp_path / 'c', 1)
+    with (folder / 'groundtruth.txt').open('a') as file:
+        file.write('1,2,3,4\n')
+    with pytest.raises(DataError, match='9 boxes, but the video ends after 8'):
+        list(read_clip(folder, 100))
+
+
+def test_got10k_boxes_are_one_based_and_labels_hide_frames(
+    tmp_path: Path, moving_frame: Paint
+) -> None:
+    folder = tmp_path / 'GOT-10k_Train_000001'
+    folder.mkdir()
+    for index in range(5):
+        cv2.imwrite(str(folder / f'{index + 1:08d}.jpg'), moving_frame(0, index))
+    (folder / 'groundtruth.txt').write_text('31.0,46.0,40.0,30.0\n' * 5)
+    (folder / 'absence.label').write_text('0\n1\n0\n0\n0\n')
+    (folder / 'cover.label').write_text('8\n8\n2\n3\n8\n')  # 0.3 * 8 = 2.4
+    views = list(read_got10k(folder, 100))
+    assert [view.frame for view in views] == [0, 3, 4]
+    assert views[0].box == (30.0, 45.0, 40.0, 30.0)
+
+
+def test_photographs_give_polygons_and_mask_values(data: Path) -> None:
+    views = list(read_instances(data / 'images' / 'photos'))
+    assert len(views) == 6
+    assert views[0].box == (30.0, 45.0, 40.0, 30.0)
+    assert views[1].box == (90.0, 20.0, 50.0, 50.0)
+    assert views[0].scene == views[1].scene != views[2].scene
+    assert views[1].mask is not None and views[1].mask[30, 100] == 255
+
+
+def test_photograph_with_a_missing_mask_is_an_error(data: Path) -> None:
+    (data / 'images' / 'photos' / '1_mask.png').unlink()
+    with pytest.raises(DataError, match=r'1_mask\.png is missing'):
+        list(read_instances(data / 'images' / 'photos'))
+
+
+def test_backgrounds_are_whole_images_without_masks(data: Path) -> None:
+    views = list(read_backgrounds(data / 'images' / 'photos'))
+    assert len(views) == 6  # three .jpg, three .png, no mask
+    assert views[0].box == (0.0, 0.0, 160.0, 120.0)
+
+
+def test_missing_folders_are_named(tmp_path: Path, data: Path) -> None:
+    with pytest.raises(DataError, match=r'absent does not exist.*--data'):
+        find_folders(tmp_path / 'absent', '*')
+    with pytest.raises(DataError, match=r"matches 'trian/\*'"):
+        find_folders(data, 'trian/*')
+    kept = find_folders(data, 'train/*', ('two_*',))
+    assert [folder.name for folder in kept] == ['one']
+
+
+def test_bad_boxes_name_file(tmp_path: Path) -> None:
+    path = tmp_path / 'groundtruth.txt'
+    with pytest.raises(DataError, match='is missing'):
+        read_boxes(path)
+    path.write_text('1,2,3\n1,two,3\n')
+    with pytest.raises(DataError, match='must be left,top,width,height'):
+        read_boxes(path)
+
+
+def test_scene_and_spread() -> None:
+    assert scene_of('davis_schoolgirls_t4') == 'davis_schoolgirls'
+    assert scene_of('davis_dog') == 'davis_dog'
+    assert spread(10, 3).tolist() == [0, 4, 9]
+    assert spread(2, 5).tolist() == [0, 1]
