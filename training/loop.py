@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import torch
 import yaml
@@ -22,6 +22,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 import tracker_core
+from tracker_core.siamfc.network import SiamFC
 from training import checkpoint, siamfc
 from training.augmentation import AugmentationSettings
 from training.crops import Sequence, load_source
@@ -52,8 +53,9 @@ class Run:
         self.recipe, self.schedule, self.folder = recipe, recipe.schedule, folder
         self.device = _device(self.schedule.device)
         self.training, self.validation = _load_examples(recipe)
-        network = siamfc.build_network(self.schedule.seed)
-        self.network = network.to(self.device, memory_format=torch.channels_last)
+        network = siamfc.build_network(self.schedule.seed).to(self.device)
+        # Typed too narrowly by torch: convolutions are faster with the channels last in memory.
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = _averaged(self.network, self.schedule)
         self.optimizer = torch.optim.SGD(
             self.network.parameters(),
@@ -120,7 +122,7 @@ class Run:
                 'schedule.initial_rate; the last checkpoint is unharmed'
             )
         self.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         if self.averaged is not None:
             self.averaged.update_parameters(self.network)
@@ -141,8 +143,8 @@ class Run:
             batch = {key: value.to(self.device) for key, value in batch.items()}
             with self._autocast():
                 loss, watched = siamfc.loss(network, batch, self.recipe.settings)
-            for name, value in {'loss': loss, **watched}.items():
-                totals[name] = totals.get(name, 0.0) + float(value) * len(batch['scene'])
+            for name, measured in {'loss': loss, **watched}.items():
+                totals[name] = totals.get(name, 0.0) + float(measured) * len(batch['scene'])
         means = {name: total / len(self.validation) for name, total in totals.items()}
         for name, value in means.items():
             board.add_scalar(f'validation/{name}', value, self.step)
@@ -151,9 +153,9 @@ class Run:
         tqdm.write(f'epoch {self.epoch + 1}: validation {text}')
         return means['loss']
 
-    def exported_network(self) -> siamfc.SiamFC:
+    def exported_network(self) -> SiamFC:
         """The averaged network where there is one, else the trained one."""
-        return self.network if self.averaged is None else self.averaged.module
+        return self.network if self.averaged is None else cast(SiamFC, self.averaged.module)
 
     def save(self, name: str) -> None:
         """Write a checkpoint into the run folder."""
@@ -262,10 +264,10 @@ def _loader(
     )
 
 
-def _averaged(network: siamfc.SiamFC, schedule: Schedule) -> AveragedModel | None:
+def _averaged(network: SiamFC, schedule: Schedule) -> AveragedModel | None:
     if not schedule.average:
         return None
-    decay = get_ema_multi_avg_fn(schedule.average)
+    decay = get_ema_multi_avg_fn(schedule.average)  # type: ignore[no-untyped-call]
     return AveragedModel(network, multi_avg_fn=decay, use_buffers=True)
 
 
