@@ -167,8 +167,8 @@ def _open(arguments: argparse.Namespace) -> Dataset:
     root = arguments.root or os.environ.get('DATASET_ROOT')
     if root is None:
         raise ValueError('give the folder of the data set with --root or $DATASET_ROOT')
-    dataset = open_dataset(arguments.dataset, root)
-    return dataset.only(arguments.sequences.split(',')) if arguments.sequences else dataset
+    only = arguments.sequences.split(',') if arguments.sequences else None
+    return open_dataset(arguments.dataset, root, only)
 
 
 def _specs(arguments: argparse.Namespace) -> list[TrackerSpec]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -63,6 +63,11 @@ class BenchmarkSequence:
         """Number of frames."""
         return self.frames.count or len(self.truth)
 
+    def image_size(self) -> tuple[int, int]:
+        """Width and height of the first frame, which is read for it."""
+        height, width = next(iter(self.frames)).shape[:2]
+        return width, height
+
     @property
     def is_public(self) -> bool:
         """Whether the annotation goes beyond the first frame."""
@@ -80,6 +85,8 @@ class Dataset:
     layout: ResultLayout = 'flat'
     decimals: int = 3
     """Digits after the point in the result files."""
+    origin: int = 0
+    """Coordinate of the first pixel in published annotations and result files."""
     family: str = ''
     """'uav' and 'lasot' have exceptions in pytracking's convention, 'got10k' its own measures."""
     eao_interval: tuple[int, int] | None = None
@@ -90,13 +97,3 @@ class Dataset:
         object.__setattr__(self, 'names', {each.name: each for each in self.sequences})
         if len(self.names) != len(self.sequences):
             raise ValueError(f'{self.title}: two sequences have the same name')
-
-    def only(self, names: Sequence[str]) -> Dataset:
-        """Some of the sequences; ValueError for a name that is not there."""
-        unknown = [name for name in names if name not in self.names]
-        if unknown:
-            raise ValueError(
-                f'{self.title} has no sequence {", ".join(unknown)}; it has: '
-                f'{", ".join(sorted(self.names))}'
-            )
-        return replace(self, sequences=tuple(self.names[name] for name in names))

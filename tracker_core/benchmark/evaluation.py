@@ -9,8 +9,16 @@ import numpy as np
 
 from tracker_core.benchmark import one_pass
 from tracker_core.benchmark.dataset import BenchmarkSequence, Dataset
+from tracker_core.benchmark.got10k import Got10kScore, score_got10k, sequence_overlaps
 from tracker_core.benchmark.one_pass import Convention, SequenceScore, Summary
 from tracker_core.benchmark.results import ResultFolder
+from tracker_core.benchmark.vot_supervised import (
+    Trajectory,
+    VotScore,
+    VotSequence,
+    score_vot,
+    sequence_accuracy,
+)
 from tracker_core.sequence import Boxes
 
 
@@ -38,6 +46,8 @@ class Evaluation:
     speed: Speed | None
     missing: tuple[str, ...]
     """Sequences without results."""
+    got10k: Got10kScore | None = None
+    """Only for GOT-10k."""
 
     @property
     def summary(self) -> Summary:
@@ -48,6 +58,20 @@ class Evaluation:
         """Standard deviation over repetitions of a property of `Summary`; nan for one."""
         values = [getattr(run, measure) for run in self.runs]
         return float(np.std(values, ddof=1)) if len(values) > 1 else float('nan')
+
+
+@dataclass(frozen=True)
+class VotEvaluation:
+    """One tracker on one VOT data set with the supervised protocol."""
+
+    label: str
+    score: VotScore
+    accuracy: dict[str, float]
+    """Mean overlap by sequence."""
+    failures: dict[str, float]
+    """By sequence, mean over runs."""
+    speed: Speed | None
+    missing: tuple[str, ...]
 
 
 def evaluate(
@@ -75,6 +99,29 @@ def evaluate(
         ),
         speed=measure_speed(folder, runs),
         missing=tuple(each.name for each in public if each.name not in runs),
+        got10k=_got10k(dataset, folder) if dataset.family == 'got10k' and runs else None,
+    )
+
+
+def evaluate_vot(dataset: Dataset, folder: ResultFolder) -> VotEvaluation:
+    """Score supervised results; ValueError for damaged ones or a data set that is not VOT."""
+    if dataset.eao_interval is None:
+        raise ValueError(f'{dataset.title} has no VOT protocol')
+    done = [each for each in dataset.sequences if folder.has(each.name)]
+    if not done:
+        raise ValueError(f'no results in {folder.path}')
+    count = min(folder.repetitions(each.name) for each in done)
+    sequences = [_vot_sequence(each, folder, count) for each in done]
+    return VotEvaluation(
+        label=folder.label,
+        score=score_vot(sequences, dataset.eao_interval),
+        accuracy={each.name: sequence_accuracy(each) for each in sequences},
+        failures={
+            each.name: float(np.mean([len(run.failures) for run in each.runs]))
+            for each in sequences
+        },
+        speed=measure_speed(folder, [each.name for each in done]),
+        missing=tuple(each.name for each in dataset.sequences if not folder.has(each.name)),
     )
 
 
@@ -97,7 +144,8 @@ def measure_speed(folder: ResultFolder, sequences: Iterable[str]) -> Speed | Non
         return None
     later = np.concatenate([each[1:] for each in times])
     return Speed(
-        total=sum(map(len, times)) / max(sum(float(each.sum()) for each in times), 1e-9),
+        total=sum(int((each > 0).sum()) for each in times)
+        / max(sum(float(each.sum()) for each in times), 1e-9),
         mean=float(np.mean(1 / later[later > 0])) if (later > 0).any() else float('nan'),
         initialization=float(np.mean([each[0] for each in times])),
     )
@@ -111,5 +159,39 @@ def _score(
 ) -> SequenceScore:
     path = folder.boxes_path(sequence.name, repetition)
     family = convention.family if convention else ''
-    boxes = fitted(folder.boxes(sequence, repetition), len(sequence.truth), family, str(path))
-    return one_pass.score(sequence.name, boxes, sequence.truth, sequence.visible, convention)
+    boxes = fitted(folder.boxes(sequence.name, repetition), len(sequence.truth), family, str(path))
+    published = np.array([folder.origin, folder.origin, 0, 0])
+    return one_pass.score(
+        sequence.name,
+        boxes + published,
+        sequence.truth + published,
+        sequence.visible,
+        convention,
+    )
+
+
+def _vot_sequence(
+    sequence: BenchmarkSequence, folder: ResultFolder, repetitions: int
+) -> VotSequence:
+    if sequence.polygons is None:
+        raise ValueError(f'{sequence.name} has no regions')
+    runs = []
+    for repetition in range(1, repetitions + 1):
+        path = folder.boxes_path(sequence.name, repetition)
+        run = Trajectory.parse(folder.lines(sequence.name, repetition), str(path))
+        if len(run.codes) != len(sequence.polygons):
+            raise ValueError(
+                f'{path} has {len(run.codes)} lines for {len(sequence.polygons)} frames'
+            )
+        runs.append(run)
+    return VotSequence(sequence.name, sequence.polygons, sequence.image_size(), tuple(runs))
+
+
+def _got10k(dataset: Dataset, folder: ResultFolder) -> Got10kScore:
+    pooled = []
+    for sequence in dataset.sequences:
+        for repetition in range(1, folder.repetitions(sequence.name) + 1):
+            boxes = folder.boxes(sequence.name, repetition)
+            size = sequence.image_size()
+            pooled.append(sequence_overlaps(boxes, sequence.truth, sequence.visible, size))
+    return score_got10k(pooled)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker_core.atomic import replacing
-from tracker_core.benchmark.dataset import BenchmarkSequence, Dataset, Protocol, ResultLayout
+from tracker_core.benchmark.dataset import Dataset, Protocol, ResultLayout
 from tracker_core.sequence import Boxes, read_boxes, write_boxes
 
 Seconds = NDArray[np.float64]
@@ -32,12 +32,13 @@ class ResultFolder:
     layout: ResultLayout = 'flat'
     protocol: Protocol = 'one-pass'
     decimals: int = 3
+    origin: int = 0
 
     @classmethod
     def of(cls, root: Path, dataset: Dataset, label: str) -> ResultFolder:
         """Folder of one tracker under the root of all results."""
         path = root / dataset.name / label
-        return cls(path, dataset.layout, dataset.protocol, dataset.decimals)
+        return cls(path, dataset.layout, dataset.protocol, dataset.decimals, dataset.origin)
 
     @property
     def label(self) -> str:
@@ -68,6 +69,13 @@ class ResultFolder:
             count += 1
         return count
 
+    def is_deterministic(self, sequence: str) -> bool:
+        """Whether the first three repetitions are equal; then no more are needed."""
+        if self.repetitions(sequence) < 3:
+            return False
+        first, second, third = (self.lines(sequence, repetition) for repetition in (1, 2, 3))
+        return first == second == third
+
     def write(
         self, sequence: str, repetition: int, boxes: Boxes | list[str], seconds: Seconds
     ) -> None:
@@ -83,11 +91,13 @@ class ResultFolder:
             with replacing(path) as temporary:
                 temporary.write_text('\n'.join(boxes) + '\n', encoding='utf-8')
         else:
-            write_boxes(path, boxes, self.decimals)
+            write_boxes(path, boxes + np.array([self.origin, self.origin, 0, 0]), self.decimals)
 
-    def boxes(self, sequence: BenchmarkSequence, repetition: int = 1) -> Boxes:
-        """Read (N, 4) boxes; ValueError for a damaged file."""
-        return read_boxes(self.boxes_path(sequence.name, repetition))
+    def boxes(self, sequence: str, repetition: int = 1) -> Boxes:
+        """Read (N, 4) boxes, the first pixel being 0; ValueError for a damaged file."""
+        boxes = read_boxes(self.boxes_path(sequence, repetition))
+        boxes[:, :2] -= self.origin
+        return boxes
 
     def lines(self, sequence: str, repetition: int = 1) -> list[str]:
         """Lines of the result file as they stand."""

@@ -15,6 +15,7 @@ from tracker_core.benchmark.process_pool import Advanced, Report, run_isolated
 from tracker_core.benchmark.results import ResultFolder
 from tracker_core.benchmark.trackers import TrackerSpec
 from tracker_core.benchmark.tracking import seed_everything, track_once
+from tracker_core.benchmark.vot_supervised import run_supervised
 from tracker_core.factory import choose_device
 
 #: Entries of the record that must be equal for results to be continued.
@@ -82,9 +83,12 @@ def execute(job: Job, report: Report) -> None:
     for repetition in job.repetitions:
         seed_everything(job.seed, job.sequence.name, repetition)
         tracker = job.spec.build()
-        boxes, seconds = track_once(tracker, job.sequence, lumps.add)
+        follow = run_supervised if job.folder.protocol == 'vot' else track_once
+        boxes, seconds = follow(tracker, job.sequence, lumps.add)
         job.folder.write(job.sequence.name, repetition, boxes, seconds)
         lumps.flush()
+        if job.folder.is_deterministic(job.sequence.name):
+            break
     job.log.unlink(missing_ok=True)
 
 
@@ -107,7 +111,7 @@ def _prepare(dataset: Dataset, spec: TrackerSpec, results: Path, options: RunOpt
         missing = tuple(
             r for r in range(1, options.repeat + 1) if not folder.has(sequence.name, r)
         )
-        if missing:
+        if missing and not folder.is_deterministic(sequence.name):
             jobs.append(Job(replace(spec, device=device), sequence, folder, missing, options.seed))
     return jobs
 

@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tracker_core.benchmark.dataset import Dataset
 from tracker_core.benchmark.readers.folders import read_folders, read_video
+from tracker_core.benchmark.readers.lists import (
+    read_got10k,
+    read_lasot,
+    read_tc128,
+    read_trackingnet,
+)
+from tracker_core.benchmark.readers.ranges import read_nfs, read_otb, read_uav
+from tracker_core.benchmark.readers.vot import EAO_INTERVALS, read_vot
 
-_READERS: dict[str, Callable[[Path], Dataset]] = {
+_Reader = Callable[[Path, Sequence[str] | None, str], Dataset]
+_READERS: dict[str, _Reader] = {
     'folders': read_folders,
     'video': read_video,
+    'otb2013': read_otb,
+    'otb50': read_otb,
+    'otb100': read_otb,
+    'nfs': read_nfs,
+    'uav123': read_uav,
+    'uav123_10fps': read_uav,
+    'uav20l': read_uav,
+    'lasot': read_lasot,
+    'trackingnet': read_trackingnet,
+    'got10k_val': read_got10k,
+    'got10k_test': read_got10k,
+    'tc128': read_tc128,
+    **dict.fromkeys(EAO_INTERVALS, read_vot),
 }
 
 
@@ -20,15 +42,18 @@ def dataset_names() -> tuple[str, ...]:
     return tuple(_READERS)
 
 
-def open_dataset(name: str, root: str | os.PathLike[str]) -> Dataset:
+def open_dataset(
+    name: str, root: str | os.PathLike[str], only: Sequence[str] | None = None
+) -> Dataset:
     """Read the annotation of a data set; images are read when they are needed.
 
-    Raises ValueError for an unknown name or a file that cannot be understood, FileNotFoundError
-    that says which file was expected where.
+    only: names of the sequences that are wanted, the others need not be there. Raises ValueError
+    for an unknown name or a file that cannot be understood, FileNotFoundError that says which
+    file was expected where.
     """
     if name not in _READERS:
         raise ValueError(f'unknown data set {name!r}; valid: {", ".join(_READERS)}')
     root = Path(root)
     if not root.exists():
         raise FileNotFoundError(f'no folder {root}')
-    return _READERS[name](root)
+    return _READERS[name](root, only, name)

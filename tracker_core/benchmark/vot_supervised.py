@@ -1,0 +1,234 @@
+"""The supervised protocol of VOT2013 to VOT2019 and its measures, computed as pysot does.
+
+A tracker is started again five frames after each failure (no overlap with the target). Accuracy
+is the mean overlap while it tracks, robustness the failures per 100 frames, and the expected
+average overlap (EAO) joins the two.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from collections.abc import Sequence as List
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker_core import Box, Tracker
+from tracker_core.benchmark.dataset import BenchmarkSequence
+from tracker_core.benchmark.readers.vot import as_polygons, start_box
+from tracker_core.benchmark.results import Seconds
+from tracker_core.benchmark.vot_overlap import pixel_overlap, pixel_overlaps
+
+Curve = NDArray[np.float64]
+
+#: Codes in place of a region.
+SKIPPED, STARTED, FAILED = 0, 1, 2
+_REGION = -1
+#: Frames from a failure to the next start.
+RESTART_AFTER = 5
+#: Frames from a start, itself included, that accuracy leaves out.
+BURN_IN = 10
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """What a tracker did in one supervised run over a sequence of N frames."""
+
+    codes: NDArray[np.int64]
+    """(N,): 0 skipped, 1 started here, 2 failed here, -1 a region."""
+    regions: NDArray[np.float64]
+    """(N, 8) corners; nan where `codes` is not -1."""
+
+    @property
+    def failures(self) -> NDArray[np.int64]:
+        """Indices of the frames in which the tracker failed."""
+        return np.flatnonzero(self.codes == FAILED)
+
+    @classmethod
+    def parse(cls, lines: List[str], name: str = 'trajectory') -> Trajectory:
+        """Read the lines of a result file; ValueError for a line that is no code or region."""
+        codes = np.full(len(lines), _REGION)
+        regions = np.full((len(lines), 8), np.nan)
+        for index, line in enumerate(lines):
+            try:
+                values = [float(word) for word in line.split(',')]
+            except ValueError:
+                values = []
+            if len(values) == 1:
+                codes[index] = int(values[0])
+            elif len(values) in (4, 8):
+                regions[index] = as_polygons(np.array([values]))[0]
+            else:
+                raise ValueError(
+                    f'{name}, line {index + 1}: expected a code or a region: {line!r}'
+                )
+        return cls(codes, regions)
+
+
+@dataclass(frozen=True)
+class VotSequence:
+    """Annotation and runs of one sequence."""
+
+    name: str
+    truth: NDArray[np.float64]
+    """(N, 8) corners."""
+    image_size: tuple[int, int]
+    runs: tuple[Trajectory, ...]
+
+
+@dataclass(frozen=True)
+class VotScore:
+    """The numbers of the VOT tables."""
+
+    accuracy: float
+    robustness: float
+    """Failures per 100 frames."""
+    failures: float
+    """In the whole data set, mean over runs."""
+    eao: float
+    curve: Curve
+    """Expected average overlap by sequence length; index 0 is length 1."""
+
+
+def run_supervised(
+    tracker: Tracker, sequence: BenchmarkSequence, progress: Callable[[int], None]
+) -> tuple[list[str], Seconds]:
+    """Run the protocol on one sequence.
+
+    Returns one line per frame (a code, or left,top,width,height) and the seconds of the tracker
+    per frame, 0 where it was not asked. Raises ValueError where the sequence has no polygons or
+    fewer images than annotations.
+    """
+    if sequence.polygons is None:
+        raise ValueError(f'{sequence.name} has no regions for the VOT protocol')
+    polygons = sequence.polygons
+    lines: list[str] = []
+    seconds = np.zeros(len(polygons))
+    start = 0
+    for index, image in enumerate(sequence.frames):
+        if index >= len(polygons):
+            break
+        began = time.perf_counter()
+        if index < start:
+            lines.append(str(SKIPPED))
+        elif index == start:
+            tracker.initialize(image, start_box(polygons[index]))
+            lines.append(str(STARTED))
+        else:
+            box = tracker.track(image).box
+            seconds[index] = time.perf_counter() - began
+            size = (image.shape[1], image.shape[0])
+            lines.append(_line(box, polygons[index], size))
+            start = index + RESTART_AFTER if lines[-1] == str(FAILED) else start
+        if index == start:
+            seconds[index] = time.perf_counter() - began
+        progress(1)
+    if len(lines) < len(polygons):
+        raise ValueError(f'{sequence.name}: {len(lines)} frames for {len(polygons)} regions')
+    return lines, seconds
+
+
+def score_vot(sequences: List[VotSequence], interval: tuple[int, int]) -> VotScore:
+    """Score a data set; every sequence needs the same number of runs (ValueError otherwise).
+
+    interval: shortest and longest sequence length that count for EAO, e.g. (100, 356) for VOT2018.
+    """
+    counts = {len(each.runs) for each in sequences}
+    if len(counts) != 1 or 0 in counts:
+        raise ValueError(f'every sequence needs the same number of runs, not {sorted(counts)}')
+    overlaps = [_accuracy_overlaps(each) for each in sequences]
+    frames = sum(len(each.truth) for each in sequences)
+    failures = sum(len(run.failures) for each in sequences for run in each.runs) / counts.pop()
+    curve = expected_overlap(sequences)
+    low, high = interval
+    return VotScore(
+        accuracy=_mean(np.concatenate(overlaps)),
+        robustness=100 * failures / frames,
+        failures=failures,
+        eao=_mean(curve[low - 1 : high]),
+        curve=curve,
+    )
+
+
+def expected_overlap(sequences: List[VotSequence]) -> Curve:
+    """Expected average overlap by length, up to the longest sequence."""
+    longest = max(len(each.truth) for each in sequences)
+    fragments, weights = [], []
+    for sequence in sequences:
+        width, height = sequence.image_size
+        for run in sequence.runs:
+            overlaps = pixel_overlaps(run.regions, sequence.truth, (width - 1, height - 1))
+            for fragment in _fragments(overlaps, run.failures, longest):
+                fragments.append(fragment)
+                weights.append(1 / len(sequence.runs))
+    return _expected(np.stack(fragments), np.array(weights))
+
+
+def sequence_accuracy(sequence: VotSequence) -> float:
+    """Mean overlap of one sequence; nan where the tracker never got past the burn-in."""
+    return _mean(_accuracy_overlaps(sequence))
+
+
+def _line(box: Box, truth: NDArray[np.float64], size: tuple[int, int]) -> str:
+    """Line of a result file for a tracked frame: the box, or the code of a failure."""
+    polygon = as_polygons(np.array([box.as_ltwh()]))[0]
+    if not box.is_finite() or pixel_overlap(polygon, truth, size) <= 0:
+        return str(FAILED)
+    return ','.join(f'{value:.4f}' for value in box.as_ltwh())
+
+
+def _accuracy_overlaps(sequence: VotSequence) -> Curve:
+    """Overlap per frame, mean over the runs that tracked there after their burn-in."""
+    runs = []
+    for run in sequence.runs:
+        overlaps = pixel_overlaps(run.regions, sequence.truth, sequence.image_size)
+        for start in np.flatnonzero(run.codes == STARTED):
+            overlaps[start : start + BURN_IN] = np.nan
+        runs.append(overlaps)
+    return _column_means(np.stack(runs))
+
+
+def _fragments(overlaps: Curve, failures: NDArray[np.int64], longest: int) -> list[Curve]:
+    """Cut overlaps at the starts; a fragment that ended in a failure goes on with zeros."""
+    count = len(overlaps)
+    if len(failures) == 0:
+        return [_padded(overlaps, longest, np.nan)]
+    cuts = [0, *(int(f) + RESTART_AFTER for f in failures if f + RESTART_AFTER <= count)]
+    pieces = []
+    for begin, end in zip(cuts, [*cuts[1:], None], strict=True):
+        if end is not None:
+            pieces.append(_padded(np.nan_to_num(overlaps[begin : end + 1]), longest, 0.0))
+        elif begin < count:
+            pieces.append(_padded(np.nan_to_num(overlaps[begin:]), longest, np.nan))
+    return pieces
+
+
+def _padded(values: Curve, length: int, padding: float) -> Curve:
+    return np.concatenate([values, np.full(length - len(values), padding)])[:length]
+
+
+def _expected(fragments: Curve, weights: Curve) -> Curve:
+    """Weighted mean over fragments of the mean of their first frames, the start left out."""
+    later = fragments[:, 1:]
+    present = ~np.isnan(later)
+    means = np.cumsum(np.nan_to_num(later), axis=1) / np.arange(1, fragments.shape[1])
+    shares = weights[:, None] * present
+    total = shares.sum(axis=0)
+    with np.errstate(invalid='ignore'):
+        expected = (shares * means).sum(axis=0) / total
+    return np.concatenate([[1.0], expected])
+
+
+def _column_means(values: Curve) -> Curve:
+    """Means of columns without nan; nan for a column of nan."""
+    counts = (~np.isnan(values)).sum(axis=0)
+    with np.errstate(invalid='ignore'):
+        means: Curve = np.nansum(values, axis=0) / counts
+    return means
+
+
+def _mean(values: Curve) -> float:
+    present = values[~np.isnan(values)]
+    return float(present.mean()) if len(present) else float('nan')
