@@ -138,9 +138,8 @@ def replace_background(
     background = borrow(rng)
     if background is None:
         return crop
-    changed = background.copy()
-    if rng.random() < 0.5:
-        changed = changed[:, ::-1].copy()
+    mirrored = rng.random() < 0.5
+    changed: Image = (background[:, ::-1] if mirrored else background).copy()
     paste(changed, crop)
     changed[..., 3] = crop[..., 3]
     return changed

@@ -6,10 +6,13 @@ import os
 import random
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+
+LegacyState = tuple[str, NDArray[np.uint32], int, int, float]
 
 
 class CheckpointError(ValueError):
@@ -43,6 +46,13 @@ def load(path: Path) -> dict[str, Any]:
     return state
 
 
+def seed_random(seed: int) -> None:
+    """Set the random generators of torch, numpy and Python for a new run."""
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
+
+
 def restore_random(state: Mapping[str, Any]) -> None:
     """Set the random generators of torch, numpy and Python as they were when saving."""
     torch.set_rng_state(state['torch'])
@@ -55,7 +65,7 @@ def restore_random(state: Mapping[str, Any]) -> None:
 
 
 def _random_state() -> dict[str, Any]:
-    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    kind, keys, position, has_gauss, cached = cast(LegacyState, np.random.get_state())
     version, numbers, gauss = random.getstate()
     return {
         'torch': torch.get_rng_state(),

@@ -1,18 +1,22 @@
-"""The torch dataset between stored crops and the loss."""
+"""From stored crops to batches of examples."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence as Sequences
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from torch.utils.data import Dataset
+import torch
+from torch.utils.data import DataLoader, Dataset
 
 from training import siamfc
 from training.augmentation import AugmentationSettings, Image
-from training.crops import Sequence
-from training.sampling import plan_epoch
+from training.crops import Sequence, load_source
+from training.datasets import DataError
+from training.recipe import Recipe, Schedule
+from training.sampling import EpochSampler, plan_epoch
 
 #: Key of the epoch whose examples validation uses; no real epoch has it.
 VALIDATION_EPOCH = 2**31
@@ -73,6 +77,61 @@ class Examples(Dataset[dict[str, Any]]):
 
     def _borrow_background(self, rng: np.random.Generator) -> Image | None:
         return _draw(self.backgrounds, rng)
+
+
+def load_examples(recipe: Recipe) -> tuple[Examples, Examples | None]:
+    """Training examples, and those of the held-out scenes without random changes.
+
+    Raises DataError where the sources do not hold what the recipe asks for.
+    """
+    found: dict[bool, list[Sequence]] = {False: [], True: []}
+    for source in recipe.sources:
+        found[source.kind == 'backgrounds'] += load_source(
+            source, Path(recipe.data), Path(recipe.cache), recipe.crops, recipe.frames
+        )
+    kept, held_out = _split(found[False], recipe.held_out)
+    schedule = recipe.schedule
+    count = schedule.pairs_per_epoch or len(kept)
+    if count < schedule.batch_size:
+        raise DataError(
+            f'{count} pairs per epoch do not fill one batch of {schedule.batch_size}: set '
+            'schedule.pairs_per_epoch'
+        )
+    settings, augmentation = recipe.settings, recipe.augmentation
+    training = Examples(kept, found[True], count, schedule.seed, settings, augmentation)
+    if not held_out:
+        return training, None
+    plain = AugmentationSettings(stretch=0.0, shift=0)
+    pairs = schedule.validation_pairs
+    return training, Examples(held_out, [], pairs, schedule.seed, settings, plain)
+
+
+def make_loader(
+    examples: Examples, sampler: EpochSampler, schedule: Schedule, *, drop_last: bool = False
+) -> DataLoader[Any]:
+    """Batches of the examples whose keys the sampler gives."""
+    return DataLoader(
+        examples,
+        batch_size=schedule.batch_size,
+        sampler=sampler,
+        num_workers=schedule.workers,
+        drop_last=drop_last,
+        # Its own, because a loader draws a number each time it is started, also after a resume.
+        generator=torch.Generator(),
+    )
+
+
+def _split(
+    sequences: list[Sequence], held_out: tuple[str, ...]
+) -> tuple[list[Sequence], list[Sequence]]:
+    """Sequences to train on and those of the held-out scenes."""
+    unknown = set(held_out) - {sequence.scene for sequence in sequences}
+    if unknown:
+        raise DataError(f'held_out names unknown scenes: {", ".join(sorted(unknown))}')
+    kept = [sequence for sequence in sequences if sequence.scene not in held_out]
+    if not kept:
+        raise DataError('no sequence is left to train on: shorten `held_out` or add sources')
+    return kept, [sequence for sequence in sequences if sequence.scene in held_out]
 
 
 def _draw(sequences: list[Sequence], rng: np.random.Generator) -> Image | None:

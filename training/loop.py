@@ -17,17 +17,13 @@ import torch
 import yaml
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 import tracker_core
 from tracker_core.siamfc.network import SiamFC
 from training import checkpoint, siamfc
-from training.augmentation import AugmentationSettings
-from training.crops import Sequence, load_source
-from training.datasets import DataError
-from training.examples import VALIDATION_EPOCH, Examples
+from training.examples import VALIDATION_EPOCH, load_examples, make_loader
 from training.recipe import Recipe, RecipeError, Schedule, as_plain
 from training.sampling import EpochSampler
 
@@ -52,7 +48,8 @@ class Run:
     def __init__(self, recipe: Recipe, folder: Path) -> None:
         self.recipe, self.schedule, self.folder = recipe, recipe.schedule, folder
         self.device = _device(self.schedule.device)
-        self.training, self.validation = _load_examples(recipe)
+        checkpoint.seed_random(self.schedule.seed)
+        self.training, self.validation = load_examples(recipe)
         network = siamfc.build_network(self.schedule.seed).to(self.device)
         # Typed too narrowly by torch: convolutions are faster with the channels last in memory.
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -91,7 +88,7 @@ class Run:
         for group in self.optimizer.param_groups:
             group['lr'] = rate
         sampler = EpochSampler(self.epoch, len(self.training), self.position)
-        loader = _loader(self.training, sampler, schedule, drop_last=True)
+        loader = make_loader(self.training, sampler, schedule, drop_last=True)
         saved = time.monotonic()
         title = f'epoch {self.epoch + 1}/{schedule.epochs}'
         self.network.train()
@@ -115,7 +112,7 @@ class Run:
         batch = {key: value.to(self.device) for key, value in batch.items()}
         with self._autocast():
             loss, watched = siamfc.loss(self.network, batch, self.recipe.settings)
-        value = float(loss)
+        value = float(loss.detach())
         if not math.isfinite(value):
             raise DivergedError(
                 f'the loss is {value} in step {self.step + 1} (epoch {self.epoch + 1}): lower '
@@ -137,7 +134,7 @@ class Run:
             return math.nan
         network = self.exported_network().eval()
         sampler = EpochSampler(VALIDATION_EPOCH, len(self.validation))
-        loader = _loader(self.validation, sampler, self.schedule)
+        loader = make_loader(self.validation, sampler, self.schedule)
         totals: dict[str, float] = {}
         for batch in loader:
             batch = {key: value.to(self.device) for key, value in batch.items()}
@@ -216,52 +213,6 @@ def learning_rate(schedule: Schedule, epoch: int) -> float:
     """Rate of an epoch, falling geometrically (published: by 0.871 per epoch)."""
     gamma = (schedule.final_rate / schedule.initial_rate) ** (1 / schedule.epochs)
     return schedule.initial_rate * gamma**epoch  # type: ignore[no-any-return]
-
-
-def _load_examples(recipe: Recipe) -> tuple[Examples, Examples | None]:
-    """Training examples, and those of the held-out scenes without random changes."""
-    sequences: list[Sequence] = []
-    backgrounds: list[Sequence] = []
-    for source in recipe.sources:
-        found = load_source(
-            source, Path(recipe.data), Path(recipe.cache), recipe.crops, recipe.frames
-        )
-        (backgrounds if source.kind == 'backgrounds' else sequences).extend(found)
-    unknown = set(recipe.held_out) - {sequence.scene for sequence in sequences}
-    if unknown:
-        raise DataError(f'held_out names unknown scenes: {", ".join(sorted(unknown))}')
-    held_out = [sequence for sequence in sequences if sequence.scene in recipe.held_out]
-    kept = [sequence for sequence in sequences if sequence.scene not in recipe.held_out]
-    if not kept:
-        raise DataError('no sequence is left to train on: shorten `held_out` or add sources')
-    schedule = recipe.schedule
-    count = schedule.pairs_per_epoch or len(kept)
-    if count < schedule.batch_size:
-        raise DataError(
-            f'{count} pairs per epoch do not fill one batch of {schedule.batch_size}: set '
-            'schedule.pairs_per_epoch'
-        )
-    training = Examples(
-        kept, backgrounds, count, schedule.seed, recipe.settings, recipe.augmentation
-    )
-    if not held_out:
-        return training, None
-    plain = AugmentationSettings(stretch=0.0, shift=0)
-    pairs = schedule.validation_pairs
-    return training, Examples(held_out, [], pairs, schedule.seed, recipe.settings, plain)
-
-
-def _loader(
-    examples: Examples, sampler: EpochSampler, schedule: Schedule, *, drop_last: bool = False
-) -> DataLoader[Any]:
-    # The sampler yields keys (epoch, position) where torch's types expect numbers.
-    return DataLoader(
-        examples,
-        batch_size=schedule.batch_size,
-        sampler=sampler,  # type: ignore[arg-type]
-        num_workers=schedule.workers,
-        drop_last=drop_last,
-    )
 
 
 def _averaged(network: SiamFC, schedule: Schedule) -> AveragedModel | None:

@@ -22,7 +22,6 @@ from training.datasets import DataError, Image, View, as_rgb, spread
 Boxes = list[Box]
 _GRID = 9
 """Points per side of the grid that is followed in every box."""
-_FLOW = {'winSize': (15, 15), 'maxLevel': 3}
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def read_unlabelled(folder: Path, max_frames: int) -> Iterator[View]:
         raise DataError(f'{folder} holds no .mp4 file')
     for path in videos:
         frames = read_video(path)
-        grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+        grey = [np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8) for frame in frames]
         rng = np.random.default_rng(zlib.crc32(path.name.encode()))
         tracklets = follow_all(grey, rng, TrackletSettings())
         for number, (start, boxes) in enumerate(tracklets):
@@ -115,7 +114,7 @@ def choose_patches(
     salience = own_motion(shot)
     scored = []
     for box in _random_boxes(width, height, rng, settings):
-        inside = _contains(box, corners[:, 0]).sum()
+        inside = _contains(box, np.asarray(corners, np.float32)[:, 0]).sum()
         if inside >= 8:
             scored.append((_contrast(salience, box), box))
     chosen: Boxes = []
@@ -128,7 +127,8 @@ def choose_patches(
 def own_motion(shot: list[Image]) -> NDArray[np.float32]:
     """Speed (H, W) against the median motion of the image, over the first few frames."""
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-    moved = flow.calc(shot[0], shot[min(4, len(shot) - 1)], None)
+    later = shot[min(4, len(shot) - 1)]
+    moved = np.asarray(flow.calc(shot[0], later, None))  # type: ignore[call-overload]
     moved -= np.median(moved, (0, 1))
     return np.minimum(np.linalg.norm(moved, axis=2), 20.0)  # type: ignore[no-any-return]
 
@@ -150,10 +150,10 @@ def _move(before: Image, after: Image, box: Box, settings: TrackletSettings) -> 
     axis = (np.arange(_GRID) + 0.5) / _GRID
     grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 1, 2)
     points = (grid * [box.width, box.height] + [box.left, box.top] - 0.5).astype(np.float32)
-    there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, points, None, **_FLOW)
-    back, returned, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, **_FLOW)
+    there, found = _flow(before, after, points)
+    back, returned = _flow(after, before, there)
     error = np.linalg.norm(back - points, axis=2).ravel()
-    good = (error < settings.point_error) & (found.ravel() == 1) & (returned.ravel() == 1)
+    good = (error < settings.point_error) & found & returned
     if good.sum() < max(6, settings.min_inliers * len(points)):
         return None
     matrix, inliers = cv2.estimateAffinePartial2D(
@@ -165,6 +165,16 @@ def _move(before: Image, after: Image, box: Box, settings: TrackletSettings) -> 
     x, y = matrix @ [box.center[0] - 0.5, box.center[1] - 0.5, 1.0]
     moved = Box.from_center(x + 0.5, y + 0.5, box.width * scale, box.height * scale)
     return moved if 0.9 < scale < 1.1 else None
+
+
+def _flow(
+    before: Image, after: Image, points: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Points (N, 1, 2) in the next image, and which of them were found, (N,)."""
+    moved, found, _ = cv2.calcOpticalFlowPyrLK(  # type: ignore[call-overload]
+        before, after, points, None, winSize=(15, 15), maxLevel=3
+    )
+    return moved, found.ravel() == 1
 
 
 def _random_boxes(

@@ -1,0 +1,181 @@
+"""The loop: exact resume, stopping, checkpoints, clear errors."""
+
+import dataclasses
+import json
+import math
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from training import checkpoint, siamfc
+from training.datasets import DataError
+from training.loop import DivergedError, Run, StoppedError, learning_rate
+from training.recipe import Recipe, RecipeError, Schedule, parse_recipe
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Any:
+    """Training steps of tests must not fight for the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def recipe(content: dict[str, Any]) -> Recipe:
+    return parse_recipe(content)
+
+
+def _with(recipe: Recipe, **changes: Any) -> Recipe:
+    schedule = dataclasses.replace(recipe.schedule, **changes)
+    return dataclasses.replace(recipe, schedule=schedule)
+
+
+def _record_losses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Collect the loss of every batch."""
+    losses: list[float] = []
+    original = siamfc.loss
+
+    def recorded(*arguments: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        value, watched = original(*arguments)
+        losses.append(value.item())
+        return value, watched
+
+    monkeypatch.setattr(siamfc, 'loss', recorded)
+    return losses
+
+
+def _tensors(state: Any, prefix: str = '') -> dict[str, Tensor]:
+    """All tensors of a nested state by path."""
+    if isinstance(state, Tensor):
+        return {prefix: state}
+    items = state.items() if isinstance(state, dict) else enumerate(state)
+    found: dict[str, Tensor] = {}
+    for key, value in items:
+        if isinstance(value, (Tensor, dict, list)):
+            found |= _tensors(value, f'{prefix}/{key}')
+    return found
+
+
+def _stop_after(run: Run, steps: int) -> None:
+    """Send the process SIGTERM in the given step."""
+    original = run._step
+
+    def step(batch: dict[str, Tensor]) -> tuple[float, dict[str, float]]:
+        if run.step + 1 == steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(batch)
+
+    run._step = step  # type: ignore[method-assign]
+
+
+def test_resumed_run_is_equal_to_an_uninterrupted_one(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = _with(recipe, average=0.9)
+    losses = _record_losses(monkeypatch)
+    Run(recipe, tmp_path / 'straight').train()
+    straight, losses[:] = list(losses), []
+
+    interrupted = Run(recipe, tmp_path / 'run')
+    _stop_after(interrupted, 2)  # in the middle of the first epoch
+    with pytest.raises(StoppedError, match='SIGTERM'):
+        interrupted.train()
+    resumed = Run(recipe, tmp_path / 'run')
+    resumed.resume(tmp_path / 'run' / 'last.pt')
+    assert (resumed.epoch, resumed.position, resumed.step) == (0, 4, 2)
+    resumed.train()
+
+    assert len(straight) == 2 * (4 + 1)  # two epochs of four batches and one of validation
+    assert losses == straight
+    expected = _tensors(checkpoint.load(tmp_path / 'straight' / 'last.pt'))
+    found = _tensors(checkpoint.load(tmp_path / 'run' / 'last.pt'))
+    assert expected.keys() == found.keys() and len(expected) > 80
+    different = [key for key, value in expected.items() if not torch.equal(value, found[key])]
+    assert different == []
+
+
+def test_workers_do_not_change_the_examples(recipe: Recipe, tmp_path: Path) -> None:
+    ends = []
+    for workers in (0, 2):
+        run = Run(_with(recipe, epochs=1, workers=workers), tmp_path / str(workers))
+        ends.append(run.train())
+    assert ends[0] == ends[1]
+
+
+def test_training_learns_and_leaves_its_records(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = _record_losses(monkeypatch)
+    recipe = dataclasses.replace(_with(recipe, epochs=5), held_out=())
+    Run(recipe, tmp_path / 'run').train()
+    assert sum(losses[-4:]) < 0.9 * sum(losses[:4])
+    names = {path.name.split('.')[0] for path in (tmp_path / 'run').iterdir()}
+    assert names == {'last', 'recipe', 'versions', 'events'}
+    versions = json.loads((tmp_path / 'run' / 'versions.json').read_text())
+    assert versions['torch'] == torch.__version__
+
+
+def test_best_checkpoint_has_the_lowest_validation_loss(recipe: Recipe, tmp_path: Path) -> None:
+    Run(recipe, tmp_path).train()
+    best, last = (checkpoint.load(tmp_path / name) for name in ('best.pt', 'last.pt'))
+    assert best['best_loss'] <= last['best_loss'] < math.inf
+    assert best['epoch'] in (1, 2) and last['epoch'] == 2
+
+
+def test_signal_handlers_are_given_back(recipe: Recipe, tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    Run(_with(recipe, epochs=1), tmp_path).train()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_loss_that_is_not_finite_stops_with_advice(recipe: Recipe, tmp_path: Path) -> None:
+    run = Run(recipe, tmp_path)
+    with torch.no_grad():
+        run.network.backbone.conv5[0].weight.fill_(math.nan)
+    with pytest.raises(DivergedError, match=r'loss is nan in step 1 .*schedule.initial_rate'):
+        run.train()
+    assert not (tmp_path / 'last.pt').exists()
+
+
+def test_resume_with_another_recipe_is_refused(recipe: Recipe, tmp_path: Path) -> None:
+    Run(_with(recipe, epochs=1), tmp_path).train()
+    changed = Run(_with(recipe, epochs=1, momentum=0.8), tmp_path)
+    with pytest.raises(RecipeError, match=r'schedule.momentum.*--start-from'):
+        changed.resume(tmp_path / 'last.pt')
+    changed.start_from(tmp_path / 'last.pt')
+    weight = checkpoint.load(tmp_path / 'last.pt')['network']['backbone.conv1.0.weight']
+    assert torch.equal(changed.network.backbone.conv1[0].weight, weight)
+    assert changed.step == 0
+
+
+def test_unusable_data_is_refused(recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match='held_out names unknown scenes: nobody'):
+        Run(dataclasses.replace(recipe, held_out=('nobody',)), tmp_path)
+    clips = dataclasses.replace(recipe, sources=recipe.sources[:1])
+    with pytest.raises(DataError, match='no sequence is left'):
+        Run(dataclasses.replace(clips, held_out=('one', 'two')), tmp_path)
+    with pytest.raises(DataError, match='do not fill one batch'):
+        Run(_with(recipe, batch_size=9), tmp_path)
+    with pytest.raises(RecipeError, match=r"schedule.device 'tpu7'"):
+        Run(_with(recipe, device='tpu7'), tmp_path)
+
+
+def test_rate_falls_geometrically_as_published() -> None:
+    rates = [learning_rate(Schedule(), epoch) for epoch in (0, 1, 49)]
+    assert rates[0] == 1e-2
+    assert rates[1] / rates[0] == pytest.approx(0.8709636)
+    assert rates[2] == pytest.approx(1e-5 / 0.8709636, rel=1e-4)
+
+
+def test_scenes_are_kept_on_one_side(recipe: Recipe, tmp_path: Path) -> None:
+    run = Run(dataclasses.replace(recipe, held_out=('two',)), tmp_path)
+    assert run.validation is not None
+    assert {sequence.name for sequence in run.validation.sequences} == {'two_t1', 'two_t2'}
+    assert 'two' not in {sequence.scene for sequence in run.training.sequences}

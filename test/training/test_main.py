@@ -1,0 +1,71 @@
+"""The command line, from a recipe to a tracker that loads the exported weights."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from tracker_core import Box, build_tracker, weights
+from training.__main__ import main
+
+
+@pytest.fixture
+def recipe(content: dict[str, Any], tmp_path: Path) -> str:
+    content['schedule'] |= {'epochs': 1, 'pairs_per_epoch': 4}
+    path = tmp_path / 'recipe.yaml'
+    path.write_text(yaml.safe_dump(content))
+    return str(path)
+
+
+def test_train_then_export_then_track(recipe: str, tmp_path: Path, moving_frame: Any) -> None:
+    target = tmp_path / 'weights.safetensors'
+    assert main([recipe, '--set', 'augmentation.flip=0.5']) == 0
+    assert main(['export', str(tmp_path / 'run' / 'last.pt'), '--output', str(target)]) == 0
+    info = weights.read_info(target)
+    assert (info.tracker, info.licence) == ('siamfc', 'tests only')
+    assert info.training_data == ('two clips',)
+    assert '4 pairs in 2 steps' in info.notes and 'held out for validation: one' in info.notes
+    tracker = build_tracker('siamfc', target, device='cpu')
+    tracker.initialize(moving_frame(0, 0), Box(30, 45, 40, 30))
+    assert np.isfinite(tracker.track(moving_frame(0, 1)).box.as_ltwh()).all()
+    saved = yaml.safe_load((tmp_path / 'run' / 'recipe.yaml').read_text())
+    assert saved['augmentation']['flip'] == 0.5
+
+
+def test_earlier_run_is_not_overwritten(
+    recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run' / 'last.pt').write_bytes(b'earlier')
+    assert main([recipe]) == 1
+    assert 'already holds a run: pass --resume' in capsys.readouterr().err
+    assert (tmp_path / 'run' / 'last.pt').read_bytes() == b'earlier'
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--data', 'nowhere'], 'the data folder nowhere does not exist'),
+        (['--set', 'schedule.epoch=1'], "unknown setting 'epoch'"),
+        (['--set', 'schedule.epochs'], 'write KEY=VALUE'),
+        (['--resume', 'nothing.pt'], 'no checkpoint at nothing.pt'),
+    ],
+)
+def test_mistakes_are_told_without_a_traceback(
+    recipe: str, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main([recipe, *arguments]) == 1
+    error = capsys.readouterr().err
+    assert f'error: {message}' in error.replace("--set 'schedule.epochs': ", '').replace(
+        'recipe: ', ''
+    )
+    assert 'Traceback' not in error
+
+
+def test_help_shows_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(['--help'])
+    text = capsys.readouterr().out
+    assert '--resume' in text and 'python -m training export' in text

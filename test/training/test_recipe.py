@@ -1,0 +1,68 @@
+"""Recipes are read strictly."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from training.recipe import RecipeError, Schedule, as_plain, parse_recipe, read_recipe
+from training.sampling import FrameFilter
+from training.siamfc import SiamFCSettings
+
+CONFIG = Path(__file__).parents[2] / 'config' / 'training'
+
+
+@pytest.mark.parametrize('path', sorted(CONFIG.glob('*.yaml')), ids=lambda path: path.name)
+def test_shipped_recipes_are_valid(path: Path) -> None:
+    recipe = read_recipe(path)
+    assert recipe.sources and recipe.licence and recipe.training_data
+
+
+def test_published_recipe_changes_no_published_value() -> None:
+    recipe = read_recipe(CONFIG / 'siamfc_got10k.yaml')
+    assert recipe.settings == SiamFCSettings()
+    assert recipe.frames == FrameFilter()
+    published = Schedule()
+    assert (published.epochs, published.batch_size) == (50, 8)
+    for name in ('epochs', 'batch_size', 'initial_rate', 'final_rate', 'momentum', 'weight_decay'):
+        assert getattr(recipe.schedule, name) == getattr(published, name)
+
+
+def test_plain_values_and_back(content: dict[str, Any]) -> None:
+    recipe = parse_recipe(content)
+    assert parse_recipe(yaml.safe_load(yaml.safe_dump(as_plain(recipe)))) == recipe
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'message'),
+    [
+        ('epochs', 3, "unknown setting 'epochs'.*valid settings.*schedule"),
+        ('schedule.epoch', 3, "unknown setting 'epoch'.*valid settings: epochs"),
+        ('schedule.epochs', 'many', 'Schedule.epochs must be int'),
+        ('schedule', 7, 'schedule must be a mapping'),
+        ('sources', [], '`sources` is empty'),
+        ('sources', [{'path': 'x'}], 'needs `path` and `kind`'),
+        ('sources', [{'path': 'x', 'kind': 'films'}], "'clips' or"),
+        ('recipe', 'yolo', "Recipe.recipe must be 'siamfc'"),
+    ],
+)
+def test_mistakes_are_named(
+    content: dict[str, Any], tmp_path: Path, key: str, value: Any, message: str
+) -> None:
+    path = tmp_path / 'recipe.yaml'
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(RecipeError, match=message):
+        read_recipe(path, {key: value})
+
+
+def test_files_that_are_no_recipe(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match='cannot be read'):
+        read_recipe(tmp_path / 'absent.yaml')
+    path = tmp_path / 'recipe.yaml'
+    path.write_text('a: [')
+    with pytest.raises(RecipeError, match='no valid YAML'):
+        read_recipe(path)
+    path.write_text('- 1')
+    with pytest.raises(RecipeError, match='must be a mapping'):
+        read_recipe(path)

@@ -1,0 +1,36 @@
+"""Rendered sequences of cut-outs."""
+
+from pathlib import Path
+
+import numpy as np
+
+from training.datasets import View, read_instances
+from training.synthetic import cut_object, read_synthetic
+
+
+def test_cut_out_has_the_colours_and_outline_of_the_instance(data: Path) -> None:
+    view = list(read_instances(data / 'images' / 'photos'))[1]
+    cut = cut_object(view)
+    assert cut is not None and cut.shape == (50, 50, 4)
+    assert np.array_equal(cut[..., :3], view.image[20:70, 90:140])
+    assert (cut[..., 3] == 255).all()
+
+
+def test_small_objects_and_fragments_are_not_used() -> None:
+    image, mask = np.zeros((100, 100, 3), np.uint8), np.zeros((100, 100), np.uint8)
+    mask[10:90, 10:14] = mask[10:14, 10:90] = 255
+    assert cut_object(View('a', 'a', 0, image, (10, 10, 80, 80), mask)) is None
+    assert cut_object(View('a', 'a', 0, image, (10, 10, 39, 80), mask | 255)) is None
+    assert cut_object(View('a', 'a', 0, image, (10, 10, 80, 80), None)) is None
+
+
+def test_rendered_views_are_spread_and_repeatable(data: Path) -> None:
+    folder = data / 'images' / 'photos'
+    views = list(read_synthetic(folder, 3))
+    names = {view.sequence for view in views}
+    # The polygon instances are 30 px high, too small: one sequence per mask instance.
+    assert names == {f'synthetic/photos/{number}/1' for number in range(3)}
+    assert {view.frame for view in views} <= {0, 47, 95}
+    again = list(read_synthetic(folder, 3))
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(views, again, strict=True))
+    assert [view.box for view in views] == [view.box for view in again]
