@@ -47,8 +47,8 @@ class TrackerNode(Node):
             'tracker', automatically_declare_parameters_from_overrides=True, **options
         )
         self.cameras: list[Camera] = []
-        self._parameters = Parameters(self)
-        settings = self._parameters.current
+        self.parameters = Parameters(self)
+        settings = self.parameters.current
         self._about = {'model': settings.model, 'device': _device(settings)}
         for name, topic in zip(settings.cameras, settings.image_topics, strict=True):
             self.cameras.append(self._camera(name, topic))
@@ -70,9 +70,9 @@ class TrackerNode(Node):
                 self.get_logger().warning('a tracker did not finish its image in time')
 
     def _camera(self, name: str, topic: str) -> Camera:
-        settings = self._parameters.current
+        settings = self.parameters.current
         try:
-            camera = Camera(self, self._parameters, name, topic, _build(settings))
+            camera = Camera(self, self.parameters, name, topic, _build(settings))
         except InvalidTopicNameException as error:
             raise ParameterError(f'image_topics: {" ".join(str(error).split())}') from None
         self.get_logger().info(
@@ -103,7 +103,7 @@ class TrackerNode(Node):
         for camera in self.cameras:
             name = f'{own_name}: {camera.name}' if camera.name else own_name
             about = {**self._about, 'image topic': camera.image_topic}
-            stale = self._parameters.current.stale_seconds
+            stale = self.parameters.current.stale_seconds
             status = status_of(name, camera.track.activity(), stale, about)
             status.hardware_id = camera.image_topic
             message.status.append(status)
