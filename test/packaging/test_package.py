@@ -14,6 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+import tracker_core
+
 DATA_SUFFIXES = {'.safetensors', '.typed', '.csv', '.json'}
 
 
@@ -42,7 +44,7 @@ def test_versions_agree(repository: Path) -> None:
     project = re.search(r"^version = '(.+)'", (repository / 'pyproject.toml').read_text(), re.M)
     newest = re.search(r'^## (\S+)', (repository / 'CHANGELOG.md').read_text(), re.M)
     assert manifest and project and newest
-    assert manifest[1] == project[1] == newest[1]
+    assert manifest[1] == project[1] == newest[1] == tracker_core.__version__
 
 
 def test_requirements_are_exact(repository: Path) -> None:
