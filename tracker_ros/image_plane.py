@@ -44,10 +44,11 @@ class ImagePlane:
 
     def show(self, image: Pixels, corner: tuple[float, float] | None) -> None:
         """Show an RGB image, with a mark at the first of two corners where there is one."""
-        gone = Marker(ns='image', action=Marker.DELETE)
-        gone.header.frame_id = self.frame_id
         # RViz adds a texture to those already there when a marker is changed in place, and the
-        # image grows darker and darker. So it is deleted first.
+        # image grows darker and darker. So it is deleted first; with an id of its own, because
+        # RViz reports an error where an id occurs twice in one message.
+        gone = Marker(ns='image', id=1, action=Marker.DELETEALL)
+        gone.header.frame_id = self.frame_id
         self._publisher.publish(MarkerArray(markers=[gone, self._quad(image, corner)]))
 
     def _quad(self, image: Pixels, corner: tuple[float, float] | None) -> Marker:

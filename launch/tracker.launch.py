@@ -1,0 +1,73 @@
+"""Start the tracker node: ``ros2 launch tracker_ros tracker.launch.py model:=siamfc``.
+
+``ros2 launch tracker_ros tracker.launch.py --show-args`` lists the arguments. An argument that is
+not given leaves the parameter file, and what that leaves open the node, to decide.
+"""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+CONFIG = Path(get_package_share_directory('tracker_ros')) / 'config'
+
+#: Memory of images goes back and forth within the process instead of to the system, which would
+#: have to clear it page by page each time: the tracker's share of the CPU falls by half.
+ALLOCATOR = {'MALLOC_MMAP_THRESHOLD_': '33554432', 'MALLOC_TRIM_THRESHOLD_': '268435456'}
+
+#: Topics in config/tracker.rviz, which hold for a node without a namespace.
+RVIZ_TOPICS = ('tracker/image_plane', 'tracker/overlay', 'tracker/response')
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Describe the node, its arguments, and RViz for those who ask for it."""
+    arguments = {
+        'model': ('', 'Tracker to run; a wrong name makes the node list the valid ones.'),
+        'weights': ('', "Weights file, or 'random' for trials; not given: the shipped ones."),
+        'device': ('', "Where to compute: 'auto', 'cpu', 'cuda' or 'cuda:N'."),
+        'image_topic': ('', 'Image topic of a single camera; several go into params_file.'),
+        'params_file': (str(CONFIG / 'tracker.yaml'), 'YAML file with parameters of the node.'),
+        'namespace': ('', 'Namespace of the node.'),
+        'rviz': ('false', 'Also start RViz, to see the target and to click on it.'),
+    }
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=text)
+        for name, (default, text) in arguments.items()
+    ]
+    return LaunchDescription([*declared, OpaqueFunction(function=_tracker), _rviz()])
+
+
+def _tracker(context: LaunchContext) -> list[Node]:
+    given = {name: LaunchConfiguration(name).perform(context) for name in ('model', 'weights')}
+    given['device'] = LaunchConfiguration('device').perform(context)
+    overrides = {name: value for name, value in given.items() if value}
+    topic = LaunchConfiguration('image_topic').perform(context)
+    if topic:
+        overrides['image_topics'] = [topic]
+    return [
+        Node(
+            package='tracker_ros',
+            executable='tracker_node',
+            name='tracker',
+            namespace=LaunchConfiguration('namespace'),
+            parameters=[LaunchConfiguration('params_file'), overrides],
+            additional_env=ALLOCATOR,
+            output='screen',
+        )
+    ]
+
+
+def _rviz() -> Node:
+    namespace = LaunchConfiguration('namespace')
+    return Node(
+        package='rviz2',
+        executable='rviz2',
+        arguments=['-d', str(CONFIG / 'tracker.rviz')],
+        remappings=[(f'/{topic}', ['/', namespace, '/', topic]) for topic in RVIZ_TOPICS],
+        condition=IfCondition(LaunchConfiguration('rviz')),
+        output='screen',
+    )
