@@ -13,10 +13,10 @@ def export(source: Path, target: Path) -> Path:
     state = checkpoint.load(source)
     recipe = state['recipe']
     schedule = recipe['schedule']
-    pairs = state['step'] * schedule['batch_size']
     notes = (
-        f'{pairs} pairs in {state["step"]} steps, batch {schedule["batch_size"]}, learning rate '
-        f'{schedule["initial_rate"]:g} to {schedule["final_rate"]:g}; '
+        f'{state["pairs"]} training pairs; the last {state["step"]} steps in batches of '
+        f'{schedule["batch_size"]}, learning rate {schedule["initial_rate"]:g} to '
+        f'{schedule["final_rate"]:g}; '
         f'held out for validation: {", ".join(recipe["held_out"]) or "nothing"}'
     )
     info = weights.WeightsInfo(

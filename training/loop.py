@@ -61,6 +61,7 @@ class Run:
             weight_decay=self.schedule.weight_decay,
         )
         self.epoch = self.position = self.step = 0
+        self.pairs = 0  # altogether, also in a run whose weights this one started from
         self.best_loss = math.inf
 
     def train(self) -> float:
@@ -125,6 +126,7 @@ class Run:
             self.averaged.update_parameters(self.network)
         self.step += 1
         self.position += len(batch['scene'])
+        self.pairs += len(batch['scene'])
         return value, {key: float(item) for key, item in watched.items()}
 
     @torch.inference_mode()
@@ -165,6 +167,7 @@ class Run:
             'epoch': self.epoch,
             'position': self.position,
             'step': self.step,
+            'pairs': self.pairs,
             'best_loss': self.best_loss,
         }
         checkpoint.save(self.folder / name, state)
@@ -183,12 +186,15 @@ class Run:
             self.averaged.load_state_dict(state['averaged'])
         self.optimizer.load_state_dict(state['optimizer'])
         self.epoch, self.position = state['epoch'], state['position']
-        self.step, self.best_loss = state['step'], state['best_loss']
+        self.step, self.pairs = state['step'], state['pairs']
+        self.best_loss = state['best_loss']
         checkpoint.restore_random(state['random'])
 
     def start_from(self, path: Path) -> None:
         """Take only the weights of a checkpoint, for a new schedule or other data."""
-        self.network.load_state_dict(checkpoint.load(path)['exported'])
+        state = checkpoint.load(path)
+        self.network.load_state_dict(state['exported'])
+        self.pairs = state['pairs']
         self.averaged = _averaged(self.network, self.schedule)
 
     def _autocast(self) -> torch.autocast:

@@ -26,7 +26,8 @@ def test_train_then_export_then_track(recipe: str, tmp_path: Path, moving_frame:
     info = weights.read_info(target)
     assert (info.tracker, info.licence) == ('siamfc', 'tests only')
     assert info.training_data == ('two clips',)
-    assert '4 pairs in 2 steps' in info.notes and 'held out for validation: one' in info.notes
+    assert info.notes.startswith('4 training pairs; the last 2 steps')
+    assert 'held out for validation: one' in info.notes
     tracker = build_tracker('siamfc', target, device='cpu')
     tracker.initialize(moving_frame(0, 0), Box(30, 45, 40, 30))
     assert np.isfinite(tracker.track(moving_frame(0, 1)).box.as_ltwh()).all()
