@@ -1,0 +1,117 @@
+"""Running: resumable, the same with any number of workers, one failure at a time."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tracker_core.benchmark.evaluation import evaluate, evaluate_vot
+from tracker_core.benchmark.readers import open_dataset
+from tracker_core.benchmark.results import ResultFolder
+from tracker_core.benchmark.runner import RunOptions, run
+from tracker_core.benchmark.trackers import TrackerSpec
+
+KCF = TrackerSpec('kcf', 'kcf')
+SIAMFC = TrackerSpec('siamfc', 'siamfc', weights='random', device='cpu')
+QUIET = RunOptions(quiet=True)
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(cv2, 'TrackerKCF'), reason='KCF needs opencv-contrib-python'
+)
+
+
+def contents(results: Path) -> dict[str, bytes]:
+    """Box files by name."""
+    found = (path for path in results.rglob('*.txt') if not path.name.endswith('_time.txt'))
+    return {str(path.relative_to(results)): path.read_bytes() for path in found}
+
+
+def test_results_are_the_same_with_any_number_of_workers(folders, tmp_path: Path):
+    dataset = open_dataset('folders', folders('a', 'b', count=3))
+    for workers in (1, 2):
+        options = RunOptions(workers=workers, quiet=True)
+        assert run(dataset, [KCF, SIAMFC], tmp_path / str(workers), options) == {}
+    one, two = (contents(tmp_path / name) for name in ('1', '2'))
+    assert one == two
+    assert len(one) == 2 * 2
+
+
+def test_a_run_goes_on_where_it_stopped(folders, tmp_path: Path):
+    dataset = open_dataset('folders', folders('a', 'b'))
+    run(dataset, [KCF], tmp_path / 'r', QUIET)
+    folder = ResultFolder.of(tmp_path / 'r', dataset, 'kcf')
+    folder.boxes_path('b').unlink()
+    folder.boxes_path('a').write_text('untouched\n')
+    assert run(dataset, [KCF], tmp_path / 'r', QUIET) == {}
+    assert folder.has('b')
+    assert folder.boxes_path('a').read_text() == 'untouched\n'
+
+
+def test_a_sequence_that_fails_is_reported_and_the_rest_goes_on(folders, tmp_path: Path):
+    root = folders('a', 'bad', 'c')
+    (root / 'bad' / '0003.png').write_bytes(b'this is no image')
+    dataset = open_dataset('folders', root)
+    failures = run(dataset, [KCF], tmp_path / 'r', QUIET)
+    assert list(failures) == ['kcf on bad']
+    assert '0003.png' in failures['kcf on bad']
+    folder = ResultFolder.of(tmp_path / 'r', dataset, 'kcf')
+    assert folder.has('a') and folder.has('c') and not folder.has('bad')
+    log = folder.path / 'failed' / 'bad.log'
+    assert 'Traceback' in log.read_text()
+    evaluation = evaluate(dataset, folder)
+    assert evaluation.missing == ('bad',)
+    (root / 'bad' / '0003.png').write_bytes((root / 'a' / '0003.png').read_bytes())
+    assert run(dataset, [KCF], tmp_path / 'r', QUIET) == {}
+    assert not log.exists()
+
+
+def test_a_tracker_that_cannot_be_built_stops_before_anything_runs(folders, tmp_path: Path):
+    dataset = open_dataset('folders', folders('a'))
+    with pytest.raises(ValueError, match='unknown tracker'):
+        run(dataset, [TrackerSpec('nothing', 'nothing')], tmp_path / 'r', QUIET)
+    assert not (tmp_path / 'r').exists()
+
+
+def test_scores_and_repetitions_of_a_followed_square(folders, tmp_path: Path):
+    dataset = open_dataset('folders', folders('a', 'b'))
+    run(dataset, [KCF], tmp_path / 'r', RunOptions(repeat=15, quiet=True))
+    folder = ResultFolder.of(tmp_path / 'r', dataset, 'kcf')
+    evaluation = evaluate(dataset, folder)
+    assert evaluation.summary.precision20 == 1
+    assert evaluation.summary.op50 > 0.9
+    assert len(evaluation.runs) == 3, 'three equal repetitions are enough'
+    assert evaluation.spread('auc') == 0
+    seconds = folder.seconds('a')
+    assert len(seconds) == 8 and (seconds > 0).all()
+    assert evaluation.speed is not None
+    assert evaluation.speed.initialization > 0
+
+
+def test_vot_protocol_from_end_to_end(tiny, tmp_path: Path):
+    for name in ('x', 'y'):
+        tiny.write_images(tmp_path / 'vot' / name, range(1, 16), '{:08d}.jpg')
+        tiny.write_rows(tmp_path / 'vot' / name / 'groundtruth.txt', tiny.truth(15))
+    truth = tiny.truth(15)
+    truth[8:, :2] = [60, 2]
+    tiny.write_rows(tmp_path / 'vot' / 'y' / 'groundtruth.txt', truth)
+    dataset = open_dataset('vot2018', tmp_path / 'vot')
+    assert run(dataset, [KCF], tmp_path / 'r', QUIET) == {}
+    evaluation = evaluate_vot(dataset, ResultFolder.of(tmp_path / 'r', dataset, 'kcf'))
+    assert evaluation.failures['x'] == 0
+    assert evaluation.failures['y'] >= 1, 'its truth jumps away from the square'
+    assert evaluation.score.robustness == pytest.approx(100 * evaluation.score.failures / 30)
+    assert evaluation.accuracy['x'] > 0.6
+
+
+def test_only_first_boxes_are_needed_to_run(tiny, tmp_path: Path):
+    """TrackingNet's test part: run, but nothing to score."""
+    tiny.write_images(tmp_path / 'TEST' / 'frames' / 'v', range(5), '{}.jpg')
+    tiny.write_rows(tmp_path / 'TEST' / 'anno' / 'v.txt', tiny.truth(1))
+    dataset = open_dataset('trackingnet', tmp_path)
+    assert run(dataset, [KCF], tmp_path / 'r', QUIET) == {}
+    folder = ResultFolder.of(tmp_path / 'r', dataset, 'kcf')
+    boxes = folder.boxes('v')
+    assert boxes.shape == (5, 4)
+    np.testing.assert_array_equal(boxes[0], tiny.truth(1)[0])
+    assert evaluate(dataset, folder).scores == {}
