@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,20 @@ examples:
   python -m training config/training/siamfc.yaml --resume runs/siamfc/last.pt
   tensorboard --logdir runs
   python -m training export runs/siamfc/last.pt --output mine.safetensors
+  python -m training calibrate mine.safetensors clips/a clips/b clips/c
 
 Ctrl-C saves the run; --resume goes on exactly where it stopped.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train, or export with `export` as the first argument; returns the exit status."""
+    """Train, or another command given as first argument; returns the exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if arguments[:1] == ['export']:
             return _export(arguments[1:])
+        if arguments[:1] == ['calibrate']:
+            return _calibrate(arguments[1:])
         return _train(arguments)
     except (RecipeError, DataError, CheckpointError, DivergedError, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
@@ -79,6 +83,26 @@ def _export(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     export(options.checkpoint, options.output)
     print(f'wrote {options.output}')
+    return 0
+
+
+def _calibrate(arguments: list[str]) -> int:
+    from training.confidence import calibrate
+
+    parser = argparse.ArgumentParser(
+        prog='python -m training calibrate',
+        description='Fit the confidence of exported weights on annotated clips and store it there.',
+    )
+    parser.add_argument('weights', type=Path, help='.safetensors file, rewritten in place')
+    parser.add_argument(
+        'clips',
+        type=Path,
+        nargs='+',
+        help='folders with groundtruth.txt and clip.mp4 that were not trained on',
+    )
+    options = parser.parse_args(arguments)
+    for name, value in asdict(calibrate(options.weights, options.clips)).items():
+        print(f'{name.replace("_", " ")}: {value:.4g}')
     return 0
 
 

@@ -38,6 +38,8 @@ class AugmentationSettings:
     """Contrast is scaled by up to exp(+-this)."""
     colour: float = 0.0
     """Every channel is scaled by up to exp(+-this)."""
+    low_resolution: float = 0.0
+    """p of showing both images as if the target had been a few times smaller in the photograph."""
     blur: float = 0.0
     """p of a Gaussian or motion blur."""
     noise: float = 0.0
@@ -81,6 +83,16 @@ def change_light(image: Image, rng: np.random.Generator, settings: AugmentationS
     values = np.arange(256)[:, None]
     table = np.clip((values - 128) * gains + 128 + offset, 0, 255).astype(np.uint8)
     return cv2.LUT(image, table[None])  # type: ignore[return-value]
+
+
+def reduce_resolution(image: Image, factor: float) -> Image:
+    """Image (H, W, 3) as it looks after being stored `factor` times smaller."""
+    if factor <= 1:
+        return image
+    height, width = image.shape[:2]
+    small = round(width / factor), round(height / factor)
+    reduced = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+    return cv2.resize(reduced, (width, height))  # type: ignore[return-value]
 
 
 def blur(image: Image, rng: np.random.Generator, settings: AugmentationSettings) -> Image:

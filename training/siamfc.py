@@ -20,6 +20,7 @@ from training.augmentation import (
     blur,
     change_light,
     make_grey,
+    reduce_resolution,
     replace_background,
     warp,
 )
@@ -61,7 +62,12 @@ def make_example(
     """Exemplar uint8 (127, 127, 3) and search image (239, 239, 3) of one target, RGB."""
     positions = draw_pair(sequence.frames, settings.max_gap, rng)
     sizes = EXEMPLAR_SIZE, settings.search_size
-    flip, grey = rng.random(2) < (augmentation.flip, augmentation.grey)
+    flip, grey, small = rng.random(3) < (
+        augmentation.flip,
+        augmentation.grey,
+        augmentation.low_resolution,
+    )
+    factor = rng.uniform(1.5, 4.0) if small else 1.0
     images = []
     for position, size in zip(positions, sizes, strict=True):
         crop = np.asarray(sequence.crops[position])
@@ -69,6 +75,7 @@ def make_example(
         if size != EXEMPLAR_SIZE:
             crop = add_objects(crop, borrow_object, rng, augmentation)
         image = np.ascontiguousarray(warp(crop, size, rng, augmentation)[..., :3])
+        image = reduce_resolution(image, factor)
         image = blur(change_light(image, rng, augmentation), rng, augmentation)
         image = add_noise(image, rng, augmentation)
         image = make_grey(image) if grey else image

@@ -11,6 +11,7 @@ from training.augmentation import (
     change_light,
     make_grey,
     paste,
+    reduce_resolution,
     replace_background,
     warp,
 )
@@ -103,6 +104,15 @@ def test_blur_and_noise_change_the_variance(rng: np.random.Generator) -> None:
         assert blurred.mean() == pytest.approx(image.mean(), abs=3)
     noisy = add_noise(np.full((80, 80, 3), 128, np.uint8), rng, AugmentationSettings(noise=20.0))
     assert 0 < noisy.std() <= 22
+
+
+def test_low_resolution_keeps_size_and_colour_and_loses_detail(rng: np.random.Generator) -> None:
+    image = rng.integers(0, 255, (127, 127, 3), dtype=np.uint8)
+    reduced = reduce_resolution(image, 3.0)
+    assert reduced.shape == image.shape
+    assert reduced.mean() == pytest.approx(image.mean(), abs=2)
+    assert reduced.std() < 0.5 * image.std()
+    assert reduce_resolution(image, 1.0) is image
 
 
 def test_grey_has_equal_channels(rng: np.random.Generator) -> None:
