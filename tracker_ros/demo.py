@@ -197,7 +197,7 @@ class _Director(Node):
     def __init__(self) -> None:
         super().__init__('demo')
         kept = QoSProfile(
-            depth=30,
+            depth=300,
             reliability=ReliabilityPolicy.RELIABLE,
             durability=DurabilityPolicy.TRANSIENT_LOCAL,
         )

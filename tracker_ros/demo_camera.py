@@ -31,11 +31,12 @@ from tracker_ros.msg import Target
 
 #: A late subscriber still gets the last of these, so that no image of a short run is unaccounted.
 _KEPT = QoSProfile(
-    depth=30,
+    depth=300,
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
-_NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+#: Reliable, so that every subscriber matches; one that asks for best effort gets best effort.
+_NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 
 _PARAMETERS: dict[str, tuple[Any, str]] = {
     'video': (

@@ -39,7 +39,7 @@ class Children:
 
     def __exit__(self, *_: object) -> None:
         for name in self._running:
-            self.signal(name, signal.SIGINT)
+            self.signal(name, signal.SIGTERM)
         end = time.monotonic() + 5
         for process in self._running.values():
             with contextlib.suppress(subprocess.TimeoutExpired):

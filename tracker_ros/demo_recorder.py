@@ -19,6 +19,7 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 
 from tracker_core import Estimate, TrackState
@@ -32,7 +33,7 @@ from tracker_ros.msg import Target
 NOT_FOLLOWED = 2
 
 _KEPT = QoSProfile(
-    depth=100,
+    depth=300,
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
@@ -52,7 +53,7 @@ class DemoRecorder(Node):
         self.create_subscription(Image, 'image_raw', self._on_image, _IMAGES)
         self.create_subscription(CameraInfo, 'camera_info', self._on_info, _KEPT)
         self.create_subscription(Target, 'truth', self._on_truth, _KEPT)
-        self.create_subscription(Target, 'target', self._on_target, 100)
+        self.create_subscription(Target, 'target', self._on_target, 300)
         self.create_timer(1.0, self._print_line)
 
     def _parameter(self, name: str, default: str, description: str) -> str:
@@ -103,7 +104,8 @@ def _finish(node: DemoRecorder) -> int:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is interrupted; see the module's description."""
-    rclpy.init(args=args)
+    # Terminated (SIGTERM), it ends at once and writes nothing.
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.SIGINT)
     node = DemoRecorder()
     try:
         rclpy.spin(node)
