@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import cv2
-import numpy as np
 import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.executors import ExternalShutdownException
@@ -129,7 +128,7 @@ class DemoCamera(Node):
             return encode(image, 'rgb8', header)
         _, data = cv2.imencode('.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         message = CompressedImage(header=header, format='rgb8; jpeg compressed bgr8')
-        message.data.frombytes(memoryview(np.ascontiguousarray(data)).cast('B'))
+        message.data.frombytes(data.tobytes())
         return message
 
 

@@ -37,7 +37,8 @@ class Album:
         """Keep an RGB image by its stamp in nanoseconds."""
         scale = min(self._width / image.shape[1], 1.0)
         if scale < 1:
-            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            smaller = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            image = smaller.astype(np.uint8, copy=False)
         _, data = cv2.imencode('.jpg', np.ascontiguousarray(image[..., ::-1]))
         self._images[stamp] = data.tobytes(), scale
 
@@ -49,6 +50,7 @@ class Album:
         """Return an image (h, w, 3) RGB and its size relative to the original."""
         data, scale = self._images[stamp]
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        assert image is not None, 'it was encoded here'
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False), scale
 
 

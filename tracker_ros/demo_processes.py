@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -99,7 +99,7 @@ class Children:
         return '\n'.join([f'{self.log(module)}:', *lines])
 
 
-def _end_with_parent():  # type: ignore[no-untyped-def]
+def _end_with_parent() -> Callable[[], object] | None:
     """Return what a child does first on Linux: ask to be ended when this process dies."""
     if not sys.platform.startswith('linux'):
         return None
