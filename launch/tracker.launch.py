@@ -7,11 +7,12 @@ not given leaves the parameter file, and what that leaves open the node, to deci
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+
+from launch import LaunchContext, LaunchDescription
 
 CONFIG = Path(get_package_share_directory('tracker_ros')) / 'config'
 

@@ -14,7 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
 from std_srvs.srv import Trigger
 
 from tracker_core import Box, Tracker
-from tracker_ros.camera_track import CameraTrack, StartRequest
+from tracker_ros.camera_track import CameraTrack
 from tracker_ros.clicks import Clicks
 from tracker_ros.conversions import box_of, box_of_roi, decode, nanoseconds
 from tracker_ros.frame_buffer import Frame
@@ -23,6 +23,7 @@ from tracker_ros.msg import TargetInit
 from tracker_ros.outputs import Outputs
 from tracker_ros.parameters import Parameters
 from tracker_ros.srv import SetTarget
+from tracker_ros.start_request import StartRequest
 
 _COMPRESSED = '/compressed'
 
@@ -72,11 +73,15 @@ class Camera:
     def _serve(self, prefix: str) -> None:
         # Its answer may wait for an image, which must be let in meanwhile.
         self._node.create_service(
-            SetTarget, f'{prefix}set_target', self._on_set_target,
+            SetTarget,
+            f'{prefix}set_target',
+            self._on_set_target,
             callback_group=ReentrantCallbackGroup(),
         )
         for name, callback in (
-            ('reset', self._on_reset), ('pause', self._on_pause), ('resume', self._on_resume)
+            ('reset', self._on_reset),
+            ('pause', self._on_pause),
+            ('resume', self._on_resume),
         ):
             self._node.create_service(Trigger, prefix + name, callback)
 

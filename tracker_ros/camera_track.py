@@ -10,37 +10,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from tracker_core import Box, Estimate, Tracker, TrackState
+from tracker_core import Estimate, Tracker, TrackState
 from tracker_ros.conversions import Pixels, ResponseMap, decode
 from tracker_ros.diagnostics import Activity, Counters
 from tracker_ros.frame_buffer import Frame, FrameBuffer
 from tracker_ros.parameters import Parameters
-
-#: A box may be stamped this much (ns) before the oldest or after the newest kept image and still
-#: belong to it: stamps lose digits on their way through floating point numbers.
-STAMP_TOLERANCE = 50_000_000
+from tracker_ros.start_request import StartRequest
 
 #: While catching up, images are left out such that they pass this many times as fast as they were
 #: taken. A delay of one second is then made up within one second, however slow the tracker is.
 CATCH_UP_SPEED = 2.0
 
 _FOREVER = 1 << 62
-
-
-@dataclass(eq=False)
-class StartRequest:
-    """A box to start on, and whom to tell what became of it."""
-
-    box: Box
-    target_id: str
-    reply: Callable[[str | None], None]
-    """Called once, from any thread, with None when tracking has started or else the reason."""
-    stamp: int | None = None
-    """Of the image the box was drawn on, in ns; None: the newest image."""
-    frame: Frame | None = None
-    """That image, where it is known already."""
-    deadline: float = float('inf')
-    """``time.monotonic()`` up to which to wait for the image."""
 
 
 @dataclass(eq=False)
@@ -63,7 +44,11 @@ class Sink(Protocol):
     """Where results go."""
 
     def publish(
-        self, frame: Frame, target_id: str, estimate: Estimate, seconds: float,
+        self,
+        frame: Frame,
+        target_id: str,
+        estimate: Estimate,
+        seconds: float,
         size: tuple[int, ...],
     ) -> None:
         """Publish an estimate; called while the lock of the track is held."""
@@ -72,7 +57,11 @@ class Sink(Protocol):
         """Whether somebody looks at the overlay or the response map."""
 
     def show(
-        self, frame: Frame, image: Pixels, label: str, estimate: Estimate | None,
+        self,
+        frame: Frame,
+        image: Pixels,
+        label: str,
+        estimate: Estimate | None,
         response: ResponseMap | None,
     ) -> None:
         """Publish the overlay and the response map, if somebody looks at them."""
@@ -149,8 +138,9 @@ class CameraTrack:
 
     def start(self, request: StartRequest) -> None:
         """Start on a box; an earlier box that still waits for its image is given up."""
+        limits = self._parameters.current
         with self._changed:
-            problem = self._find_frame(request)
+            problem = request.find_frame(self._buffer, limits)
             replaced = self._request
             if not problem:
                 self._request = request
@@ -224,7 +214,7 @@ class CameraTrack:
         """Return what to do next, None for nothing. The lock is held."""
         request, target = self._request, self._target
         if request is not None:
-            problem = self._find_frame(request)
+            problem = request.find_frame(self._buffer, self._parameters.current)
             if problem or request.frame is not None:
                 self._request = None
             if problem:
@@ -248,38 +238,6 @@ class CameraTrack:
         if frame is None or frame is self._buffer.newest:
             target.behind = False
         return frame
-
-    def _find_frame(self, request: StartRequest) -> str | None:
-        """Find the image a box was drawn on, or return why it cannot be had. The lock is held.
-
-        Neither a frame nor a problem: it may still arrive.
-        """
-        newest, oldest = self._buffer.newest, self._buffer.oldest
-        limits = self._parameters.current
-        late = time.monotonic() > request.deadline
-        if request.frame is not None:
-            return None
-        if newest is None or oldest is None:
-            return f'no image arrived within {limits.init_timeout:g} s' if late else None
-        if request.stamp is None:
-            request.frame = newest
-            return None
-        ahead = request.stamp - newest.stamp
-        if ahead > 0 and not (late and ahead <= STAMP_TOLERANCE):
-            if late or ahead > limits.init_timeout * 1e9:
-                return (
-                    f'the box is stamped {ahead / 1e9:.3f} s after the newest image: '
-                    'use the stamp of an image, or zero for the newest one'
-                )
-            return None
-        if oldest.stamp - request.stamp > STAMP_TOLERANCE:
-            return (
-                f'the box is stamped {-ahead / 1e9:.3f} s before the newest image, but images '
-                f'are kept for {(newest.stamp - oldest.stamp) / 1e9:.3f} s only: '
-                'see the parameters history_seconds and history_megabytes'
-            )
-        request.frame = self._buffer.nearest(request.stamp)
-        return None
 
     def _start(self, request: StartRequest, frame: Frame) -> None:
         started = time.perf_counter()

@@ -67,7 +67,7 @@ def decode(message: Image | CompressedImage) -> Pixels:
     if encoding.dtype == 'u2':
         pixels = (pixels >> 8).astype(np.uint8)
     # OpenCV takes only rows without padding between them here.
-    return cv2.cvtColor(np.ascontiguousarray(pixels), encoding.code)
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), encoding.code), np.uint8)
 
 
 def image_encodings() -> tuple[str, ...]:
@@ -81,7 +81,7 @@ def encode(pixels: NDArray[Any], encoding: str, header: Header) -> Image:
     message.height, message.width = pixels.shape[:2]
     message.step = pixels.strides[0]
     # Assigning an array is a hundred times slower: it is converted element by element.
-    message.data.frombytes(memoryview(np.ascontiguousarray(pixels)).cast('B'))
+    message.data.frombytes(np.ascontiguousarray(pixels).data.cast('B'))
     return message
 
 
@@ -171,7 +171,7 @@ def _decompress(message: CompressedImage) -> Pixels:
         raise ValueError(
             f'the compressed image cannot be decoded: format {message.format!r}, {data.size} bytes'
         )
-    return image[..., ::-1]
+    return np.asarray(image, np.uint8)[..., ::-1]
 
 
 def _decode_with_cv_bridge(message: Image) -> Pixels:

@@ -69,7 +69,8 @@ class ImagePlane:
 def _jpeg(image: Pixels, corner: tuple[float, float] | None) -> bytes:
     scale = min(1.0, _MAX_WIDTH / image.shape[1])
     size = (round(image.shape[1] * scale), max(round(image.shape[0] * scale), 1))
-    canvas = cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA)
+    reduced = cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA)
+    canvas = np.asarray(reduced, np.uint8)
     if corner is not None:
         x, y = (round(value * scale) for value in corner)
         cv2.drawMarker(canvas, (x, y), _MARK_COLOR, cv2.MARKER_CROSS, 24, 2)

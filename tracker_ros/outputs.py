@@ -46,7 +46,11 @@ class Outputs:
             )
 
     def publish(
-        self, frame: Frame, target_id: str, estimate: Estimate, seconds: float,
+        self,
+        frame: Frame,
+        target_id: str,
+        estimate: Estimate,
+        seconds: float,
         size: tuple[int, ...],
     ) -> None:
         """Publish an estimate. A lost target has no region and no detection."""
@@ -64,7 +68,11 @@ class Outputs:
         return self._wanted(self._overlay) or self._wanted(self._response)
 
     def show(
-        self, frame: Frame, image: Pixels, label: str, estimate: Estimate | None,
+        self,
+        frame: Frame,
+        image: Pixels,
+        label: str,
+        estimate: Estimate | None,
         response: ResponseMap | None,
     ) -> None:
         """Publish the overlay and the response map, if somebody looks at them."""

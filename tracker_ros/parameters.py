@@ -159,8 +159,8 @@ def _take_overrides(node: Node) -> dict[str, Any]:
     """Return the overrides and undeclare them, to be declared again with descriptors."""
     # rclpy declares parameters of its own; those stay as they are.
     own = ('use_sim_time', 'start_type_description_service', 'qos_overrides')
-    given = node.get_parameters_by_prefix('')
-    mine = {name: p.value for name, p in given.items() if name.split('.')[0] not in own}
+    given = [name for name in node.get_parameters_by_prefix('') if name.split('.')[0] not in own]
+    mine = {name: node.get_parameter(name).value for name in given}
     for name in mine:
         node.undeclare_parameter(name)
     return mine
@@ -214,9 +214,7 @@ def _declare(node: Node, field: dataclasses.Field[Any], value: Any) -> Any:
 
 def _descriptor(field: dataclasses.Field[Any], value: Any) -> ParameterDescriptor:
     about = field.metadata
-    descriptor = ParameterDescriptor(
-        description=about['description'], read_only=not about['live']
-    )
+    descriptor = ParameterDescriptor(description=about['description'], read_only=not about['live'])
     if about['choices']:
         descriptor.additional_constraints = f'one of {", ".join(about["choices"])}'
     if about['range'] and isinstance(value, float):

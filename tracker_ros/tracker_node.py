@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +150,7 @@ def _read_settings(path: str) -> dict[str, Any]:
     return settings
 
 
-def main(args: Sequence[str] | None = None) -> int:
+def main(args: list[str] | None = None) -> int:
     """Run the node; returns the exit code."""
     try:
         rclpy.init(args=args)

@@ -68,6 +68,7 @@ class Inbox:
 
     def poll(self, wanted: Callable[[Any], bool], since: int, timeout: float) -> Any:
         """Like `wait`, but None after `timeout` seconds."""
+
         def first() -> Any:
             return next((m for m in self.messages[since:] if wanted(m)), None)
 
@@ -159,7 +160,9 @@ class TrackerProcess:
         with self._log.open('w') as log:
             self.process = subprocess.Popen(
                 [sys.executable, '-m', 'tracker_ros.tracker_node', *arguments],
-                stdout=log, stderr=log, start_new_session=True,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
                 # Several threads of several processes hold each other up on a busy machine.
                 env={**os.environ, 'OMP_NUM_THREADS': '1'},
             )
@@ -300,6 +303,10 @@ def stamp_of(message: Any) -> int:
 def init_message(box: Box, stamp: int = 0, target_id: str = '') -> TargetInit:
     left, top, width, height = map(float, box.as_ltwh())
     return TargetInit(
-        header=header_of(stamp), target_id=target_id,
-        left=left, top=top, width=width, height=height,
+        header=header_of(stamp),
+        target_id=target_id,
+        left=left,
+        top=top,
+        width=width,
+        height=height,
     )
