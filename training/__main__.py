@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from tracker_core.weights import WeightsError
 from training.checkpoint import CheckpointError
 from training.datasets import DataError
 from training.loop import DivergedError, Run, StoppedError
@@ -39,7 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if arguments[:1] == ['calibrate']:
             return _calibrate(arguments[1:])
         return _train(arguments)
-    except (RecipeError, DataError, CheckpointError, DivergedError, OSError) as error:
+    except (
+        RecipeError,
+        DataError,
+        CheckpointError,
+        WeightsError,
+        DivergedError,
+        OSError,
+    ) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
 
@@ -91,7 +99,7 @@ def _calibrate(arguments: list[str]) -> int:
 
     parser = argparse.ArgumentParser(
         prog='python -m training calibrate',
-        description='Fit the confidence of exported weights on annotated clips and store it there.',
+        description='Fit the confidence of weights on annotated clips and store it in the file.',
     )
     parser.add_argument('weights', type=Path, help='.safetensors file, rewritten in place')
     parser.add_argument(
