@@ -35,6 +35,13 @@ def test_round_trip_keeps_tensors_and_metadata(tmp_path, network):
         assert torch.equal(tensor, other.state_dict()[name])
 
 
+def test_files_are_as_readable_as_any_other(tmp_path, network):
+    """Installed by root, they must be readable for everybody."""
+    path = save(tmp_path / 'toy.safetensors', network.state_dict(), WeightsInfo('toy'))
+    (tmp_path / 'plain').write_text('')
+    assert path.stat().st_mode == (tmp_path / 'plain').stat().st_mode
+
+
 def test_half_precision_is_stored_and_widened(tmp_path, network):
     path = save(tmp_path / 'toy.safetensors', network.state_dict(), WeightsInfo('toy'))
     other = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 from torch import Tensor, nn
 
 import tracker_core
@@ -59,7 +59,8 @@ def save(
     stored = {name: _stored(name, tensor, dtype) for name, tensor in tensors.items()}
     metadata = {'format': _FORMAT, 'info': json.dumps(dataclasses.asdict(info))}
     with replacing(path) as temporary:
-        save_file(stored, temporary, metadata)
+        # Not save_file(), whose files only their owner may read, whatever the umask.
+        temporary.write_bytes(serialize(stored, metadata))
     return path
 
 
