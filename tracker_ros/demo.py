@@ -102,7 +102,7 @@ def _first_box(text: str | None, footage: Footage) -> Box:
             'Give --box left,top,width,height; there is no display to draw it on'
         )
     title = 'Draw the target, then press Enter'
-    drawn = cv2.selectROI(title, cv2.cvtColor(first.image, cv2.COLOR_RGB2BGR))
+    drawn = cv2.selectROI(title, cv2.cvtColor(first.image(), cv2.COLOR_RGB2BGR))
     cv2.destroyWindow(title)
     if min(drawn[2:]) == 0:
         raise ValueError('no box was drawn')
@@ -140,7 +140,7 @@ def _run(arguments: argparse.Namespace, box: Box) -> int:
 
 def demo_environment() -> dict[str, str]:
     """Environment variables: a private ROS domain and what large images need (see the README)."""
-    profile = str(_config_folder() / 'fastdds_images.xml')
+    profile = str(_transport_profile())
     return {
         'ROS_DOMAIN_ID': str(random.SystemRandom().randint(1, 101)),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
@@ -151,13 +151,16 @@ def demo_environment() -> dict[str, str]:
     }
 
 
-def _config_folder() -> Path:
-    """Folder of the installed configuration, or that of a source checkout."""
+def _transport_profile() -> Path:
+    """Fast DDS profile of the installed package, or that of a source checkout."""
+    folders = [Path(__file__).parent.parent]
     with contextlib.suppress(PackageNotFoundError):
-        folder = Path(get_package_share_directory('tracker_ros')) / 'config'
-        if folder.is_dir():
-            return folder
-    return Path(__file__).parent.parent / 'config'
+        folders.insert(0, Path(get_package_share_directory('tracker_ros')))
+    paths = [folder / 'config' / 'fastdds_images.xml' for folder in folders]
+    for path in paths:
+        if path.is_file():
+            return path
+    raise FileNotFoundError(f'build the package again: there is no {" or ".join(map(str, paths))}')
 
 
 def _start_listeners(children: Children, arguments: argparse.Namespace) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,13 @@ SCENE = 'scene'
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One RGB image (H, W, 3) and, where it is known, where the target really is.
+    """One image and, where it is known, where the target really is.
 
     `truth` is None where nothing is known, and `visible` 0 where the target is hidden or absent.
     """
 
-    image: Pixels
+    #: Renders or returns the RGB image (H, W, 3); a shot that is left out costs next to nothing.
+    image: Callable[[], Pixels]
     truth: Box | None
     visible: float
 
@@ -80,20 +82,27 @@ def _annotated_folder(path: Path) -> Path | None:
 
 def _scene_shots(scene: Scene) -> Iterator[Shot]:
     for index in range(len(scene)):
-        frame = scene.render(index)
-        yield Shot(frame.image, frame.box, frame.visible)
+        yield Shot(partial(_rendered, scene, index), scene.box(index), scene.visible(index))
+
+
+def _rendered(scene: Scene, index: int) -> Pixels:
+    return scene.render(index).image
 
 
 def _known_shots(frames: FrameSource, boxes: NDArray[np.float64]) -> Iterator[Shot]:
     for index, image in enumerate(frames):
         if index >= len(boxes):
-            yield Shot(image, None, 1.0)
+            yield Shot(partial(_same, image), None, 1.0)
             continue
         present = bool(np.isfinite(boxes[index]).all())
         row = boxes[index] if present else np.zeros(4)
-        yield Shot(image, Box(*map(float, row)), 1.0 if present else 0.0)
+        yield Shot(partial(_same, image), Box(*map(float, row)), 1.0 if present else 0.0)
 
 
 def _plain_shots(frames: FrameSource) -> Iterator[Shot]:
     for image in frames:
-        yield Shot(image, None, 1.0)
+        yield Shot(partial(_same, image), None, 1.0)
+
+
+def _same(image: Pixels) -> Pixels:
+    return image

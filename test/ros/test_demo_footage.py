@@ -36,7 +36,7 @@ def test_scene_has_truth() -> None:
     footage = open_footage()
     assert (footage.truth, footage.live, footage.fps) == (True, False, DEMO_FPS)
     shot = next(iter(footage))
-    assert shot.image.shape == (DEMO_SCENE.size[1], DEMO_SCENE.size[0], 3)
+    assert shot.image().shape == (DEMO_SCENE.size[1], DEMO_SCENE.size[0], 3)
     assert shot.truth is not None
     assert shot.visible == pytest.approx(1)
 
@@ -69,7 +69,7 @@ def test_otb_folder_counts_pixels_from_one_and_may_be_annotated_in_part(tmp_path
     write_otb(tmp_path)
     shots = list(open_footage(str(tmp_path)))
     assert shots[0].truth == Box(10, 20, 8, 9)
-    assert [shot.image[0, 0, 0] for shot in shots] == [0, 40, 80, 120]
+    assert [shot.image()[0, 0, 0] for shot in shots] == [0, 40, 80, 120]
     assert shots[3].truth is None
 
 
