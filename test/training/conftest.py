@@ -1,13 +1,14 @@
 """Fixtures of the training's tests: tiny data folders and recipes."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 SIZE = (120, 160)
 SHARED = Path(__file__).parents[3] / 'shared'
@@ -62,6 +63,15 @@ def write_images(folder: Path, count: int = 3) -> Path:
         records.append({'file': f'{number}.jpg', 'instances': instances})
     (folder / 'annotations.json').write_text(json.dumps({'images': records}))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Training steps of tests must not fight for the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(name='write_clip')
