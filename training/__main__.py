@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -145,7 +146,15 @@ def _parse_change(text: str) -> tuple[str, Any]:
     key, separator, value = text.partition('=')
     if not separator:
         raise RecipeError(f'--set {text!r}: write KEY=VALUE, e.g. schedule.epochs=2')
-    return key, yaml.safe_load(value)
+    try:
+        return key, float(value) if _is_exponential(value) else yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RecipeError(f'--set {text!r}: {value!r} is no valid YAML') from error
+
+
+def _is_exponential(text: str) -> bool:
+    """Whether a text is a number like 1e-3, which YAML takes for a word."""
+    return re.fullmatch(r'[-+]?\d+(\.\d*)?e[-+]?\d+', text, re.IGNORECASE) is not None
 
 
 if __name__ == '__main__':
