@@ -79,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--model', default='siamfc', help=f'one of: {", ".join(tracker_names())}')
     parser.add_argument('--weights', default='', help='weights file (default: the shipped ones)')
     parser.add_argument('--seconds', type=float, default=20.0, help='default: %(default)g')
+    parser.add_argument(
+        '--rate', type=float, default=0.0, help='images per second (default: those of the video)'
+    )
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N')
     parser.add_argument('--output', type=Path, default=Path('demo_output'), metavar='DIR')
     parser.add_argument(
@@ -181,7 +184,12 @@ def _camera_arguments(arguments: argparse.Namespace) -> list[str]:
     video = arguments.video
     if video != SCENE and Path(video).exists():
         video = str(Path(video).absolute())
-    values = {'video': video, 'seed': arguments.seed, 'wait_for_subscribers': 2}
+    values = {
+        'video': video,
+        'seed': arguments.seed,
+        'rate': arguments.rate,
+        'wait_for_subscribers': 2,
+    }
     return ['--ros-args', '-r', '__ns:=/camera', *_parameters(values)]
 
 
