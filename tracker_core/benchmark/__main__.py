@@ -17,15 +17,19 @@ from typing import Any
 import yaml
 
 from tracker_core import tracker_names
+from tracker_core.atomic import replacing
+from tracker_core.benchmark.compare import MEASURES, compare, comparison_text
 from tracker_core.benchmark.dataset import Dataset
-from tracker_core.benchmark.evaluation import Evaluation, evaluate
+from tracker_core.benchmark.evaluation import evaluate
 from tracker_core.benchmark.one_pass import RULES, Convention
 from tracker_core.benchmark.process_pool import limit_threads
 from tracker_core.benchmark.readers import dataset_names, open_dataset
-from tracker_core.benchmark.results import result_folders
+from tracker_core.benchmark.report import Report, html_report, markdown_report
+from tracker_core.benchmark.results import ResultFolder, result_folders
 from tracker_core.benchmark.runner import RunOptions, run
 from tracker_core.benchmark.speed import measure, speed_table, synthetic_video
-from tracker_core.benchmark.tables import markdown, sequence_table, summary_table
+from tracker_core.benchmark.submission import pack
+from tracker_core.benchmark.tables import markdown, summary_table
 from tracker_core.benchmark.trackers import TrackerSpec, known_trackers
 from tracker_core.factory import network_name
 from tracker_core.weights import shipped_path
@@ -54,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True)
     _add_run(commands.add_parser('run', help='run trackers over a data set'))
     _add_report(commands.add_parser('report', help='score results and write tables and plots'))
+    _add_compare(commands.add_parser('compare', help='is B better than A? paired bootstrap'))
+    _add_pack(commands.add_parser('pack', help='zip results for an evaluation server'))
     _add_speed(commands.add_parser('speed', help='frames per second and what takes the time'))
     return parser
 
@@ -91,6 +97,20 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_run)
 
 
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    _add_dataset(parser)
+    parser.add_argument('first', metavar='A', help='label of the results to compare with')
+    parser.add_argument('second', metavar='B', help='label of the results that are judged')
+    parser.add_argument('--confidence', type=float, default=0.95)
+    parser.set_defaults(command=_compare)
+
+
+def _add_pack(parser: argparse.ArgumentParser) -> None:
+    _add_dataset(parser)
+    parser.add_argument('--trackers', help='labels separated by commas (default: all)')
+    parser.set_defaults(command=_pack)
+
+
 def _add_speed(parser: argparse.ArgumentParser) -> None:
     _add_trackers(parser, (*tracker_names(), 'csrt', 'kcf'))
     parser.add_argument('--frames', type=int, default=60)
@@ -103,6 +123,8 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--trackers', help='only these, separated by commas (default: all)')
     parser.add_argument('--convention', choices=RULES, default='exclude')
     parser.add_argument('--truncate', action='store_true', help='cut boxes to integers first')
+    parser.add_argument('--output', type=Path, help='folder of the report (default: the results)')
+    parser.add_argument('--moments', type=int, default=3, help='worst moments per tracker')
     parser.set_defaults(command=_report)
 
 
@@ -118,10 +140,42 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _report(arguments: argparse.Namespace) -> int:
     dataset = _open(arguments)
-    evaluations = _evaluations(arguments, dataset)
-    print(markdown(*summary_table(evaluations)))
-    print()
-    print(markdown(*sequence_table(evaluations)))
+    folders = _folders(arguments, dataset)
+    convention = Convention(arguments.convention, dataset.family, arguments.truncate)
+    pairs = [(evaluate(dataset, folder, convention), folder) for folder in folders]
+    report = Report.of(dataset, pairs, convention)
+    output = arguments.output or arguments.results / dataset.name
+    print(markdown(*summary_table(report.evaluations)))
+    for name, text in (
+        ('report.md', markdown_report(report)),
+        ('report.html', html_report(report, arguments.moments)),
+    ):
+        with replacing(output / name) as temporary:
+            temporary.write_text(text, encoding='utf-8')
+        print(f'written: {output / name}')
+    return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    dataset = _open(arguments)
+    arguments.trackers = f'{arguments.first},{arguments.second}'
+    if not 0 < arguments.confidence < 1:
+        raise ValueError(f'--confidence must lie between 0 and 1, not {arguments.confidence}')
+    scores = {each.label: evaluate(dataset, each).scores for each in _folders(arguments, dataset)}
+    first, second = scores[arguments.first], scores[arguments.second]
+    comparisons = [
+        compare(first, second, measure, confidence=arguments.confidence) for measure in MEASURES
+    ]
+    print(comparison_text(arguments.first, arguments.second, comparisons))
+    return 0
+
+
+def _pack(arguments: argparse.Namespace) -> int:
+    dataset = _open(arguments)
+    for folder in _folders(arguments, dataset):
+        path = folder.path.with_name(f'{folder.label}.zip')
+        count = pack(dataset, folder, path)
+        print(f'written: {path} ({count} files)')
     return 0
 
 
@@ -150,7 +204,7 @@ def _with_any_weights(spec: TrackerSpec) -> TrackerSpec:
     return spec
 
 
-def _evaluations(arguments: argparse.Namespace, dataset: Dataset) -> list[Evaluation]:
+def _folders(arguments: argparse.Namespace, dataset: Dataset) -> list[ResultFolder]:
     wanted = arguments.trackers.split(',') if arguments.trackers else None
     found = result_folders(arguments.results, dataset)
     chosen = [each for each in found if wanted is None or each.label in wanted]
@@ -159,8 +213,7 @@ def _evaluations(arguments: argparse.Namespace, dataset: Dataset) -> list[Evalua
             f'{arguments.results / dataset.name} holds results of: '
             f'{", ".join(each.label for each in found) or "nothing"}; run the missing ones first'
         )
-    convention = Convention(arguments.convention, dataset.family, arguments.truncate)
-    return [evaluate(dataset, folder, convention) for folder in chosen]
+    return chosen
 
 
 def _open(arguments: argparse.Namespace) -> Dataset:

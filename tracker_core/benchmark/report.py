@@ -1,0 +1,279 @@
+"""The report of one-pass results: an HTML page to look at, and Markdown to paste."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence as List
+from dataclasses import dataclass
+
+from tracker_core.benchmark import page, plots
+from tracker_core.benchmark.attributes import DEFINITIONS, sequence_attributes
+from tracker_core.benchmark.dataset import Dataset
+from tracker_core.benchmark.evaluation import Evaluation
+from tracker_core.benchmark.moments import draw_moments, worst_moments
+from tracker_core.benchmark.one_pass import Convention
+from tracker_core.benchmark.published import published
+from tracker_core.benchmark.results import ResultFolder
+from tracker_core.benchmark.tables import MEASURES, markdown, sequence_table, summary_table
+
+_RULES = {
+    'exclude': 'Frames in which the target is absent or hidden do not count.',
+    'pytracking': 'Absent targets are counted as pytracking counts them.',
+    'pysot': 'Absent targets are counted as pysot counts them.',
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is reported: evaluations, best first, and where their boxes are."""
+
+    dataset: Dataset
+    evaluations: tuple[Evaluation, ...]
+    folders: tuple[ResultFolder, ...]
+    convention: Convention
+
+    @classmethod
+    def of(
+        cls,
+        dataset: Dataset,
+        pairs: List[tuple[Evaluation, ResultFolder]],
+        convention: Convention,
+    ) -> Report:
+        """Sort by AUC; ValueError where nothing has been scored."""
+        if not any(evaluation.scores for evaluation, _ in pairs):
+            raise ValueError(
+                f'nothing to score on {dataset.title}: its annotation is not public; use pack'
+            )
+        ordered = sorted(pairs, key=lambda each: -each[0].summary.auc)
+        return cls(
+            dataset,
+            tuple(evaluation for evaluation, _ in ordered),
+            tuple(folder for _, folder in ordered),
+            convention,
+        )
+
+
+def markdown_report(report: Report) -> str:
+    """Tables of the summary, the attributes, the sequences and published numbers."""
+    parts = [
+        f'# {report.dataset.title}',
+        _facts(report),
+        markdown(*summary_table(report.evaluations)),
+    ]
+    for title, rows in (
+        ('By attribute (AUC)', attribute_rows(report)),
+        ('Published numbers', published_rows(report)),
+    ):
+        if len(rows) > 1:
+            parts += [f'## {title}', markdown(rows[0], rows[1:])]
+    parts += ['## By sequence', markdown(*sequence_table(report.evaluations))]
+    return '\n\n'.join(parts) + '\n'
+
+
+def html_report(report: Report, moments: int = 3) -> str:
+    """The whole page; `moments` pairs of pictures per tracker."""
+    return page.document(
+        f'{report.dataset.title}: {len(report.evaluations)} trackers',
+        [
+            f'<h1>{page.escape(report.dataset.title)}</h1>',
+            f'<p class="lead">{page.escape(headline(report.evaluations))}</p>',
+            f'<p class="soft">{page.escape(_facts(report))}</p>',
+            page.card(_summary(report)),
+            _curves(report),
+            _attributes(report),
+            _sequences(report),
+            _moments(report, moments),
+            _published(report),
+            _footer(report),
+        ],
+    )
+
+
+def headline(evaluations: List[Evaluation]) -> str:
+    """The result in a sentence or two; `evaluations` are sorted, the best first."""
+    best = evaluations[0]
+    text = f'{best.label} follows best, with an AUC of {best.summary.auc:.3f}'
+    if len(evaluations) > 1:
+        margin = best.summary.auc - evaluations[1].summary.auc
+        text += f', {margin:.3f} ahead of {evaluations[1].label}'
+    timed = [each for each in evaluations if each.speed is not None]
+    if not timed:
+        return text + '.'
+    fastest = max(timed, key=lambda each: each.speed.total if each.speed else 0)
+    speed = fastest.speed.total if fastest.speed else 0
+    who = 'It is also the fastest' if fastest is best else f'{fastest.label} is the fastest'
+    return f'{text}. {who}, with {speed:.0f} frames per second.'
+
+
+def attribute_rows(report: Report) -> list[list[str]]:
+    """Header and one row per attribute with the mean AUC of every tracker."""
+    by_attribute: dict[str, list[str]] = {}
+    for sequence in report.dataset.sequences:
+        if sequence.is_public:
+            for attribute in sequence_attributes(sequence):
+                by_attribute.setdefault(attribute, []).append(sequence.name)
+    rows = [['Attribute', 'Sequences', *(each.label for each in report.evaluations)]]
+    for attribute, names in sorted(by_attribute.items()):
+        cells = [_mean_auc(each, names) for each in report.evaluations]
+        rows.append([attribute, str(len(names)), *cells])
+    return rows
+
+
+def published_rows(report: Report) -> list[list[str]]:
+    """Header and one row per published number, with ours where the tracker was run here."""
+    ours = {
+        str(folder.record().get('tracker', folder.label)): evaluation
+        for folder, evaluation in zip(report.folders, report.evaluations, strict=True)
+    }
+    rows = [['Tracker', 'Measure', 'Published', 'Here', 'Source']]
+    for each in published(report.dataset.name):
+        found = ours.get(each.tracker)
+        value = _own_value(found, each.measure) if found else None
+        here = '-' if value is None else f'{value:.3f}'
+        rows.append([each.tracker, _measure(each.measure), f'{each.value:.3f}', here, each.source])
+    return rows
+
+
+def _own_value(evaluation: Evaluation, measure: str) -> float | None:
+    for scores in (evaluation.summary, evaluation.got10k):
+        value = getattr(scores, measure, None)
+        if value is not None:
+            return float(value)
+    return None
+
+
+def _measure(name: str) -> str:
+    titles = {key: title for title, key in MEASURES}
+    return titles.get(name, name.replace('_', ' '))
+
+
+def _mean_auc(evaluation: Evaluation, names: list[str]) -> str:
+    found = [evaluation.scores[name].auc for name in names if name in evaluation.scores]
+    return f'{sum(found) / len(found):.3f}' if found else '-'
+
+
+def _facts(report: Report) -> str:
+    done = {name for each in report.evaluations for name in each.scores}
+    frames = sum(len(report.dataset.names[name].truth) for name in done)
+    rule = _RULES[report.convention.rule]
+    if report.convention.truncate:
+        rule += ' Boxes are cut to integers.'
+    return f'{len(done)} sequences, {frames} frames, one pass. {rule}'
+
+
+def _summary(report: Report) -> str:
+    header, rows = summary_table(report.evaluations)
+    shown = []
+    for index, row in enumerate(rows):
+        cells = [page.dot(plots.color(index), row[0])]
+        for column, cell in enumerate(row[1:], start=1):
+            best = max((_number(each[column]) for each in rows), default=0.0)
+            measured = column <= len(MEASURES)
+            bold = best > 0 and _number(cell) == best
+            cells.append(
+                page.shaded(_number(cell), page.escape(cell), best=bold)
+                if measured
+                else page.escape(cell)
+            )
+        shown.append(cells)
+    return page.table(header, shown)
+
+
+def _number(text: str) -> float:
+    """The first number of a cell, 0 for none."""
+    try:
+        return float(text.split()[0])
+    except (ValueError, IndexError):
+        return 0.0
+
+
+def _curves(report: Report) -> str:
+    drawn = [*plots.curve_plots(report.evaluations), plots.speed_plot(report.evaluations)]
+    note = (
+        'Share of frames above an overlap, and below a centre error; sequences weigh equally. '
+        'Numbers: AUC, precision at 20 px, normalised precision at 0.20.'
+    )
+    return page.section('Curves', note, page.grid(drawn))
+
+
+def _attributes(report: Report) -> str:
+    rows = attribute_rows(report)
+    if len(rows) == 1:
+        return ''
+    note = '; '.join(f'<b>{page.escape(name)}</b>: {text}' for name, text in DEFINITIONS.items())
+    return page.section('By attribute', note + '. AUC.', page.card(_heat(rows, 2)))
+
+
+def _sequences(report: Report) -> str:
+    header = ['Sequence', 'Overlap over time', *(each.label for each in report.evaluations)]
+    names = sorted({name for each in report.evaluations for name in each.scores})
+    rows = []
+    for name in names:
+        found = [(i, e.scores[name]) for i, e in enumerate(report.evaluations) if name in e.scores]
+        line = plots.sparkline([(index, score.overlaps) for index, score in found])
+        best = max(score.auc for _, score in found)
+        by_index = dict(found)
+        cells = [
+            page.shaded(by_index[i].auc, f'{by_index[i].auc:.3f}', best=by_index[i].auc == best)
+            if i in by_index
+            else '-'
+            for i in range(len(report.evaluations))
+        ]
+        rows.append([page.escape(name), line, *cells])
+    return page.section('By sequence', 'AUC.', page.card(page.table(header, rows)))
+
+
+def _heat(rows: list[list[str]], first: int) -> str:
+    """A table whose columns from `first` on are numbers with a shade."""
+    shown = [
+        [page.escape(cell) for cell in row[:first]]
+        + [page.shaded(_number(cell), cell) for cell in row[first:]]
+        for row in rows[1:]
+    ]
+    return page.table(rows[0], shown)
+
+
+def _moments(report: Report, count: int) -> str:
+    figures = []
+    for index, (evaluation, folder) in enumerate(
+        zip(report.evaluations, report.folders, strict=True)
+    ):
+        worst = worst_moments(list(evaluation.scores.values()), count)
+        for each in draw_moments(report.dataset, folder, worst, plots.rgb(index)):
+            caption = (
+                f'{page.dot(plots.color(index), evaluation.label)} loses '
+                f'{page.escape(each.moment.sequence)} for {each.moment.length} frames'
+            )
+            figures.append(page.pair(each.before, each.after, caption))
+    if not figures:
+        return ''
+    note = (
+        'The longest stretches without the target: the last frame with it, and shortly after. '
+        'White is the truth.'
+    )
+    return page.section('Worst moments', note, page.grid(figures))
+
+
+def _published(report: Report) -> str:
+    rows = published_rows(report)
+    if len(rows) == 1:
+        return ''
+    note = 'Published values come from full training; those here from the weights that were run.'
+    cells = [[page.escape(cell) for cell in row] for row in rows[1:]]
+    return page.section('Published numbers', note, page.card(page.table(rows[0], cells)))
+
+
+def _footer(report: Report) -> str:
+    runs = []
+    for folder in report.folders:
+        record = folder.record()
+        if record:
+            weights = ', '.join(f'{name} ({digest})' for name, digest in record['weights'].items())
+            threads = record.get('threads', '?')
+            runs.append(
+                f'{folder.label}: {record["device"]}, {threads} thread(s), version '
+                f'{record["version"]}, {record["date"]}{", " + weights if weights else ""}'
+            )
+    lines = '<br>'.join(page.escape(run) for run in runs)
+    today = datetime.date.today().isoformat()
+    return f'<footer>{lines}<br>Speed is the tracker alone. Page made {today}.</footer>'
