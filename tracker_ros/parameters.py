@@ -41,7 +41,9 @@ def _parameter(
 class NodeSettings:
     """The values of all parameters. Defaults are written here and nowhere else."""
 
-    model: str = _parameter('siamfc', 'Tracker to run.')
+    model: str = _parameter(
+        'siamfc', 'Tracker to run, by name; a wrong name is refused with the list of valid ones.'
+    )
     weights: str = _parameter(
         '', "Weights file. Empty: the ones shipped for the model; 'random': none (for trials)."
     )

@@ -71,7 +71,7 @@ class TrackerNode(Node):
     def _camera(self, name: str, topic: str) -> Camera:
         settings = self.parameters.current
         try:
-            camera = Camera(self, self.parameters, name, topic, _build(settings))
+            camera = Camera(self, self.parameters, name, topic, build(settings))
         except InvalidTopicNameException as error:
             raise ParameterError(f'image_topics: {" ".join(str(error).split())}') from None
         self.get_logger().info(
@@ -116,8 +116,11 @@ def _device(settings: NodeSettings) -> str:
         raise ParameterError(f'parameter device: {error}') from None
 
 
-def _build(settings: NodeSettings) -> Tracker:
-    """Build the tracker that the parameters ask for, and run it once so that it is warm."""
+def build(settings: NodeSettings) -> Tracker:
+    """Build the tracker that the parameters ask for, and run it once so that it is warm.
+
+    Raises ParameterError, saying what is wrong and what is valid.
+    """
     try:
         tracker = build_tracker(
             settings.model,

@@ -1,0 +1,102 @@
+"""The launch file, where launch is installed."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip('launch.actions', reason='launch is not installed')
+pytest.importorskip('launch_ros.actions', reason='launch_ros is not installed')
+
+from harness import PATIENCE, Camera, TrackerProcess, overlap, scene, until
+from rcl_interfaces.srv import GetParameters
+
+pytestmark = pytest.mark.ros
+
+LAUNCH = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+arguments = [tuple(a.split(':=', 1)) for a in sys.argv[2:]]
+service = LaunchService()
+service.include_launch_description(LaunchDescription([
+    IncludeLaunchDescription(sys.argv[1], launch_arguments=arguments)]))
+sys.exit(service.run())
+"""
+
+
+class LaunchedTracker(TrackerProcess):
+    """The node as the launch file starts it."""
+
+    def __init__(self, ros, folder, file, name, **arguments):
+        self.ros, self.name = ros, name
+        self._log = folder / 'launch.log'
+        given = [f'{key}:={value}' for key, value in arguments.items()]
+        with self._log.open('w') as log:
+            self.process = subprocess.Popen(
+                [sys.executable, '-u', '-c', LAUNCH, file, *given],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, 'OMP_NUM_THREADS': '1'},
+            )
+
+
+@pytest.fixture
+def launch(ros, request, tmp_path):
+    started = []
+
+    def start(name, **arguments):
+        file = request.config.rootpath / 'launch' / 'tracker.launch.py'
+        started.append(LaunchedTracker(ros, tmp_path, file, name, **arguments))
+        return started[-1]
+
+    yield start
+    for tracker in started:
+        if not tracker.exited():
+            os.killpg(tracker.process.pid, signal.SIGKILL)
+
+
+def test_a_launched_node_tracks_and_ends(launch, ros):
+    tracker = launch(
+        'robot/tracker',
+        model='siamfc',
+        weights='random',
+        namespace='robot',
+        image_topic='/launched/image',
+    )
+    tracker.wait_until_ready()
+    camera = Camera(ros, '/launched/image', '/robot/tracker/overlay')
+    targets = tracker.targets()
+    assert tracker.set_target(scene(0)[1], camera.deliver(0)).success
+    assert overlap(camera.follow(targets, range(1, 3))[-1], 2) > 0.7
+    request = GetParameters.Request(names=['weights', 'image_topics', 'device'])
+    weights, topics, device = ros.call(
+        GetParameters, '/robot/tracker/get_parameters', request
+    ).values
+    assert weights.string_value == 'random'
+    assert list(topics.string_array_value) == ['/launched/image']
+    assert device.string_value == 'auto'  # left to the node
+    tracker.process.send_signal(signal.SIGINT)
+    assert tracker.process.wait(PATIENCE) == 0
+    assert 'process has finished cleanly' in tracker.log, tracker.log
+
+
+def test_without_arguments_the_parameter_file_decides(launch, tmp_path):
+    file = tmp_path / 'mine.yaml'
+    file.write_text(
+        "/**:\n  ros__parameters:\n    weights: 'random'\n    image_topics: ['/from/file']\n"
+    )
+    tracker = launch('tracker', params_file=file)
+    tracker.wait_until_ready()
+    assert 'waits for images on /from/file' in tracker.log
+
+
+def test_a_wrong_model_is_explained(launch):
+    tracker = launch('tracker', model='simfc')
+    until(tracker.exited, 'the end of the launch')
+    assert "unknown tracker 'simfc'; valid: siamfc" in tracker.log
+    assert 'process has died' in tracker.log
+    assert 'Traceback' not in tracker.log
