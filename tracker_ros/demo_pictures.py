@@ -24,10 +24,11 @@ _BACKGROUND = 24
 
 
 class Album:
-    """Images of a run, kept as JPEG no wider than `width` pixels until the run is over."""
+    """Images of a run, kept as JPEG until the run is over and then shown in a handy size."""
 
-    def __init__(self, width: int = 960) -> None:
-        self._width = width
+    def __init__(self, widths: tuple[int, int] = (640, 960)) -> None:
+        """`widths`: smallest and largest width of the pictures in pixels."""
+        self._widths = widths
         self._images: dict[int, tuple[bytes, float]] = {}
 
     def __len__(self) -> int:
@@ -35,7 +36,7 @@ class Album:
 
     def add(self, stamp: int, image: Pixels) -> None:
         """Keep an RGB image by its stamp in nanoseconds."""
-        scale = min(self._width / image.shape[1], 1.0)
+        scale = min(self._widths[1] / image.shape[1], 1.0)
         if scale < 1:
             smaller = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
             image = smaller.astype(np.uint8, copy=False)
@@ -47,11 +48,15 @@ class Album:
         return sorted(self._images)
 
     def get(self, stamp: int) -> tuple[Pixels, float]:
-        """Return an image (h, w, 3) RGB and its size relative to the original."""
+        """Return an image (h, w, 3) RGB and its size relative to the one that was added."""
         data, scale = self._images[stamp]
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         assert image is not None, 'it was encoded here'
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False), scale
+        larger = max(self._widths[0] / image.shape[1], 1.0)
+        if larger > 1:
+            image = cv2.resize(image, None, fx=larger, fy=larger, interpolation=cv2.INTER_CUBIC)
+        rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        return rgb.astype(np.uint8, copy=False), scale * larger
 
 
 def write_pictures(album: Album, record: Record, label: str, folder: Path) -> list[Path]:

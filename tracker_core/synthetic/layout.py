@@ -38,6 +38,7 @@ class Events:
 
     @classmethod
     def plan(cls, rng: np.random.Generator, settings: SceneSettings) -> Events:
+        """Draw when the events take place; ValueError where the scene is too short for them."""
         full, partial = settings.full_occlusions, settings.partial_occlusions
         lengths = rng.integers(*settings.occlusion_frames, full + partial, endpoint=True).tolist()
         if settings.leave_and_return:

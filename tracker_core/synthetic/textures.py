@@ -104,6 +104,15 @@ def _ellipse(
     cv2.fillPoly(surface, [fixed], tuple(np.clip(color, 0, 255).tolist()), cv2.LINE_8, 4)
 
 
+def _wood(rng: np.random.Generator, size: tuple[int, int]) -> Plane:
+    """Grain (height, width) in [0, 1] along the height, coarse and fine."""
+    width, height = size
+    coarse = fractal_noise(rng, (max(width, 2), max(height // 8, 2)), cell=max(width / 3, 4))
+    fine = fractal_noise(rng, (max(width, 2), max(height // 24, 2)), cell=6, octaves=3)
+    grain = 0.6 * cv2.resize(coarse, size) + 0.4 * cv2.resize(fine, size)
+    return np.asarray(np.clip(1.4 * grain - 0.2, 0, 1), np.float32)
+
+
 def post(rng: np.random.Generator, size: tuple[int, int], source: Image | None = None) -> Image:
     """Draw an upright post (height, width, 4) RGBA, rounded by shading.
 
@@ -112,8 +121,7 @@ def post(rng: np.random.Generator, size: tuple[int, int], source: Image | None =
     width, height = size
     if source is None:
         palette = np.array(_PALETTES[str(rng.choice(list(_PALETTES)))], np.float64)
-        grain = fractal_noise(rng, (max(width, 2), max(height // 6, 2)), cell=max(width / 3, 4))
-        strip = colorize(np.asarray(cv2.resize(grain, size), np.float32), palette)
+        strip = colorize(_wood(rng, size), palette)
     else:
         row, column = rng.integers(0, np.array(source.shape[:2]) // 2)
         part = source[row : row + source.shape[0] // 2, column : column + source.shape[1] // 2]
