@@ -14,8 +14,8 @@ from pathlib import Path
 from pip._vendor.packaging.requirements import Requirement
 
 HEADLESS = 'opencv-contrib-python-headless'
-# Their newest releases refuse NumPy 1; pip finds the last that does not.
-BOUND_TO_NUMPY = ('matplotlib', 'opencv-contrib-python')
+# The pinned releases need NumPy 2, these do not.
+WITH_NUMPY_1 = {'matplotlib': '<3.11', 'opencv-contrib-python': '<4.12'}
 
 
 def outside_version(name: str) -> str | None:
@@ -52,9 +52,9 @@ def fitting(line: str, numpy: str | None) -> str | None:
         return f'numpy=={numpy}'
     if outside_version(name) or (name.startswith('opencv') and outside_module('cv2')):
         return None
-    specifier = requirement.specifier
-    if name in BOUND_TO_NUMPY and numpy and numpy.startswith('1.'):
-        return name
+    specifier = str(requirement.specifier)
+    if numpy and numpy.startswith('1.'):
+        specifier = WITH_NUMPY_1.get(name, specifier)
     if name == 'opencv-contrib-python' and is_installed(HEADLESS):
         name = HEADLESS
     return f'{name}{specifier}'

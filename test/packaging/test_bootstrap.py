@@ -157,10 +157,12 @@ def test_requirements_beside_a_ros_installation(
     monkeypatch.setattr(script, 'outside_module', lambda name: False)
     monkeypatch.setattr(script, 'is_installed', lambda name: False)
     assert script.fitting('pyyaml==6.0.3', '1.26.4') is None
-    assert script.fitting('opencv-contrib-python==4.13.0.92', '1.26.4') == 'opencv-contrib-python'
+    opencv = 'opencv-contrib-python==4.13.0.92'
+    assert script.fitting(opencv, '1.26.4') == 'opencv-contrib-python<4.12'
+    assert script.fitting(opencv, '2.1.0') == opencv
     assert script.fitting('ruff==0.17.5', '1.26.4') == 'ruff==0.17.5'
     monkeypatch.setattr(script, 'outside_module', lambda name: name == 'cv2')
-    assert script.fitting('opencv-contrib-python==4.13.0.92', '1.26.4') is None
+    assert script.fitting(opencv, '1.26.4') is None
 
 
 def test_headless_opencv_stays(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -136,9 +137,9 @@ def test_package_data_is_beside_the_imported_library(repository: Path) -> None:
 
 def test_wheel_holds_library_training_and_data(repository: Path, tmp_path: Path) -> None:
     """`pip install` without ROS: everything of both packages, and nothing else."""
-    setuptools = pytest.importorskip('setuptools')
-    if Version(setuptools.__version__) < Version('77'):
-        pytest.skip(f'setuptools {setuptools.__version__} is older than pyproject.toml requires')
+    setuptools = importlib.metadata.version('setuptools')
+    if Version(setuptools) < Version('77'):
+        pytest.skip(f'setuptools {setuptools} is older than pyproject.toml requires')
     source = tmp_path / 'source'
     source.mkdir()
     for name in ('tracker_core', 'tracker_ros', 'training', 'test', 'README.md', 'LICENSE'):
