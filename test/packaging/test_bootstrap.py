@@ -107,6 +107,62 @@ def test_second_setup_waits_for_the_first(checkout: Path) -> None:
     assert 'g++' in bootstrap(checkout, CXX='/nowhere/c++').stderr
 
 
+def step(folder: Path, command: str, **environment: str) -> str:
+    """Output of a step of the set-up."""
+    result = subprocess.run(
+        ['bash', '-c', f'source {folder}/scripts/bootstrap; {command}'],
+        env={'PATH': os.environ['PATH'], **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return result.stdout.strip()
+
+
+def ros_prefix(folder: Path) -> Path:
+    """What shows that ROS is installed somewhere."""
+    marker = folder / 'share/ament_index/resource_index/packages/rclpy'
+    marker.parent.mkdir(parents=True)
+    marker.touch()
+    (folder / 'setup.bash').touch()
+    return folder
+
+
+def test_sourced_ros_is_used(checkout: Path, tmp_path: Path) -> None:
+    ros = ros_prefix(tmp_path / 'ros')
+    overlay = tmp_path / 'overlay'
+    assert step(checkout, 'find_ros', AMENT_PREFIX_PATH=f'{overlay}:{ros}') == str(ros)
+
+
+def test_wheels_of_a_checkout_are_no_ros_installation(checkout: Path, tmp_path: Path) -> None:
+    venv = ros_prefix(tmp_path / 'venv')
+    (venv / 'pyvenv.cfg').touch()
+    assert step(checkout, 'find_ros', AMENT_PREFIX_PATH=str(venv)) != str(venv)
+    ros = ros_prefix(tmp_path / 'ros')
+    assert step(checkout, 'find_ros', AMENT_PREFIX_PATH=str(ros), ROS_FROM_WHEELS='1') == ''
+
+
+def test_environment_stamp_is_of_path_and_requirements(checkout: Path) -> None:
+    """It does not trip over caches, which a test of these scripts leaves beside them."""
+    (checkout / 'scripts/__pycache__').mkdir(exist_ok=True)
+    first = step(checkout, 'ros= environment_stamp')
+    assert f'path {checkout}' in first
+    assert 'requirements/python.txt' in first
+    with (checkout / 'requirements/python.txt').open('a') as file:
+        file.write('# another\n')
+    assert step(checkout, 'ros= environment_stamp') != first
+
+
+def test_moved_environment_does_not_fit(checkout: Path) -> None:
+    environment = checkout / '.ros/venv'
+    subprocess.run([sys.executable, '-m', 'venv', environment], check=True)
+    fits = 'ros= venv_fits && echo yes || echo no'
+    assert step(checkout, fits) == 'yes'
+    assert step(checkout, 'ros=/opt/ros/x venv_fits && echo yes || echo no') == 'no'
+    moved = checkout.rename(checkout.with_name('moved'))
+    assert step(moved, fits) == 'no'
+
+
 def test_includes_of_the_wheel_builder_are_dropped(repository: Path) -> None:
     script = load_script(repository / 'scripts/ros_wheels_setup.py')
     cleaned = script.drop_builder_includes(INCLUDES)
