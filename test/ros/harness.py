@@ -52,6 +52,7 @@ class Inbox:
         self._changed = threading.Condition()
         self.subscription = ros.node.create_subscription(kind, topic, self._receive, qos)
         until(lambda: ros.node.count_publishers(topic) > 0, f'a publisher of {topic}')
+        time.sleep(0.3)  # the publisher learns of its new subscriber a moment later
 
     def _receive(self, message: Any) -> None:
         with self._changed:
@@ -83,6 +84,7 @@ class RosClient:
     def __init__(self) -> None:
         self.node = rclpy.create_node('tester')
         self._entities: list[Any] = []
+        self._inboxes: dict[str, Inbox] = {}
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._spin, daemon=True)
@@ -98,7 +100,10 @@ class RosClient:
         self.node.destroy_node()
 
     def forget(self) -> None:
-        """Destroy what a test has created."""
+        """Destroy what a test has created, where the executor does not use it just now."""
+        self.result(self._executor.create_task(self._destroy_entities))
+
+    def _destroy_entities(self) -> None:
         for entity in self._entities:
             if isinstance(entity, Subscription):
                 self.node.destroy_subscription(entity)
@@ -109,9 +114,12 @@ class RosClient:
         self._entities.clear()
 
     def inbox(self, kind: type, topic: str, qos: Any = 10) -> Inbox:
-        inbox = Inbox(self, kind, topic, qos)
-        self._entities.append(inbox.subscription)
-        return inbox
+        """Return an inbox without old messages; its subscription lasts for all tests."""
+        if topic in self._inboxes:
+            self._inboxes[topic].messages.clear()
+        else:
+            self._inboxes[topic] = Inbox(self, kind, topic, qos)
+        return self._inboxes[topic]
 
     def publisher(self, kind: type, topic: str, qos: Any = 10) -> Any:
         """Return a publisher that has a subscriber."""
@@ -221,7 +229,7 @@ class Camera:
     ) -> None:
         """`overlay`: the node's overlay topic, which tells what images it has seen."""
         self.compressed = compressed
-        self._overlays = ros.inbox(Image, overlay)
+        self.overlays = ros.inbox(Image, overlay)
         kind = CompressedImage if compressed else Image
         self.publisher = ros.publisher(kind, topic)
         # Every camera begins later than the one before: time never jumps back by accident.
@@ -235,10 +243,10 @@ class Camera:
 
     def deliver(self, k: int) -> int:
         """Publish frame k until the node has seen it; returns its stamp."""
-        seen = len(self._overlays.messages)
+        seen = len(self.overlays.messages)
         stamp = self.publish(k)
         deadline = time.monotonic() + PATIENCE
-        while not self._overlays.poll(at(stamp), seen, 2.0):  # best effort: it may get lost
+        while not self.overlays.poll(at(stamp), seen, 2.0):  # best effort: it may get lost
             assert time.monotonic() < deadline, f'frame {k} did not arrive'
             self.publish(k)
         return stamp

@@ -22,8 +22,8 @@ def test_region_of_interest(tracker, camera, ros):
     assert not found.do_rectify
 
 
-def test_overlay_shows_the_box_and_without_a_target_the_image(tracker, camera, ros):
-    overlays = ros.inbox(Image, '/tracker/overlay')
+def test_overlay_shows_the_box_and_without_a_target_the_image(tracker, camera):
+    overlays = camera.overlays
     start = camera.deliver(0)
     plain = overlays.wait(at(start))
     assert (plain.encoding, plain.header.frame_id) == ('rgb8', 'camera')
@@ -56,7 +56,7 @@ def test_response_map_while_somebody_subscribes(tracker, camera, ros):
 
 
 def test_pictures_can_be_switched_off(tracker, camera, ros):
-    overlays = ros.inbox(Image, '/tracker/overlay')
+    overlays = camera.overlays
     targets = tracker.targets()
     assert tracker.set_target(scene(0)[1], camera.deliver(0)).success
     assert ros.set_parameter('tracker', Parameter('publish_overlay', value=False)).successful
