@@ -20,7 +20,7 @@ from tracker_core import tracker_names
 from tracker_core.atomic import replacing
 from tracker_core.benchmark.compare import MEASURES, compare, comparison_text
 from tracker_core.benchmark.dataset import Dataset
-from tracker_core.benchmark.evaluation import evaluate
+from tracker_core.benchmark.evaluation import evaluate, evaluate_vot
 from tracker_core.benchmark.one_pass import RULES, Convention
 from tracker_core.benchmark.process_pool import limit_threads
 from tracker_core.benchmark.readers import dataset_names, open_dataset
@@ -31,6 +31,7 @@ from tracker_core.benchmark.speed import measure, speed_table, synthetic_video
 from tracker_core.benchmark.submission import pack
 from tracker_core.benchmark.tables import markdown, summary_table
 from tracker_core.benchmark.trackers import TrackerSpec, known_trackers
+from tracker_core.benchmark.vot_report import vot_html, vot_markdown, vot_table
 from tracker_core.factory import network_name
 from tracker_core.weights import shipped_path
 
@@ -141,15 +142,20 @@ def _run(arguments: argparse.Namespace) -> int:
 def _report(arguments: argparse.Namespace) -> int:
     dataset = _open(arguments)
     folders = _folders(arguments, dataset)
+    output = arguments.output or arguments.results / dataset.name
+    if dataset.protocol == 'vot':
+        vot = [evaluate_vot(dataset, folder) for folder in folders]
+        print(markdown(*vot_table(vot)))
+        return _write(output, vot_markdown(dataset, vot), vot_html(dataset, vot))
     convention = Convention(arguments.convention, dataset.family, arguments.truncate)
     pairs = [(evaluate(dataset, folder, convention), folder) for folder in folders]
     report = Report.of(dataset, pairs, convention)
-    output = arguments.output or arguments.results / dataset.name
     print(markdown(*summary_table(report.evaluations)))
-    for name, text in (
-        ('report.md', markdown_report(report)),
-        ('report.html', html_report(report, arguments.moments)),
-    ):
+    return _write(output, markdown_report(report), html_report(report, arguments.moments))
+
+
+def _write(output: Path, markdown_text: str, html_text: str) -> int:
+    for name, text in (('report.md', markdown_text), ('report.html', html_text)):
         with replacing(output / name) as temporary:
             temporary.write_text(text, encoding='utf-8')
         print(f'written: {output / name}')
