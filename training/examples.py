@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence as Sequences
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,17 @@ def make_loader(
         drop_last=drop_last,
         # Its own, because a loader draws a number each time it is started, also after a resume.
         generator=torch.Generator(),
+        worker_init_fn=_leave_signals_to_the_run,
     )
+
+
+def _leave_signals_to_the_run(_: int) -> None:
+    """Ignore in a worker what Ctrl-C or a service manager sends to all processes at once.
+
+    A worker that dies of it would end the run before it has saved its state.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _split(

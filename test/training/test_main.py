@@ -1,5 +1,10 @@
 """The command line, from a recipe to a tracker that loads the exported weights."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +13,10 @@ import pytest
 import yaml
 
 from tracker_core import Box, build_tracker, weights
+from training import checkpoint
 from training.__main__ import main
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -35,6 +43,39 @@ def test_train_then_export_then_track(recipe: str, tmp_path: Path, moving_frame:
     saved = yaml.safe_load((tmp_path / 'run' / 'recipe.yaml').read_text())
     assert saved['augmentation']['flip'] == 0.5
     assert saved['schedule']['final_rate'] == 0.001
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_signal_to_all_processes_saves_the_run(
+    recipe: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    long = ['--set', 'schedule.epochs=1000', '--set', 'schedule.workers=1']
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'training', recipe, *long],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        _wait_for(tmp_path / 'run' / 'last.pt', process)
+        os.killpg(process.pid, number)
+        _, error = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 128 + number
+    assert f'stopped by {number.name}; go on with --resume' in error
+    assert 'Traceback' not in error
+    checkpoint.load(tmp_path / 'run' / 'last.pt')
+
+
+def _wait_for(path: Path, process: 'subprocess.Popen[str]') -> None:
+    end = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < end, f'{path} did not appear'
+        time.sleep(0.1)
 
 
 def test_earlier_run_is_not_overwritten(
