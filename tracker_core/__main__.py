@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
 from tracker_core import Box, Estimate, Tracker, TrackState, build_tracker, tracker_names
 from tracker_core.drawing import draw_estimate
+from tracker_core.first_box import ask_for_box, parse_box
 from tracker_core.sequence import write_boxes
 from tracker_core.tracker import Image
 from tracker_core.video import FrameSource, VideoWriter, open_video
@@ -70,7 +69,7 @@ def _run(arguments: argparse.Namespace) -> None:
     first = next(frames, None)
     if first is None:
         raise ValueError(f'{arguments.video} holds no frames')
-    box = box or _draw_box(first)
+    box = box or ask_for_box(first)
     estimates: list[Estimate] = []
     start = time.perf_counter()
     with contextlib.ExitStack() as stack:
@@ -96,35 +95,6 @@ def _track(
             yield frame, Estimate(box, 1.0, TrackState.TRACKING)
         else:
             yield frame, tracker.track(frame)
-
-
-def parse_box(numbers: list[str]) -> Box:
-    """Parse '10 20 30 40' or '10,20,30,40' given as command-line words; ValueError otherwise."""
-    words = ' '.join(numbers).replace(',', ' ').split()
-    try:
-        values = [float(word) for word in words]
-    except ValueError:
-        values = []
-    if len(values) != 4:
-        raise ValueError(f'--box takes LEFT TOP WIDTH HEIGHT, not {" ".join(numbers)!r}')
-    return Box(*values)
-
-
-def _draw_box(frame: Image) -> Box:
-    """Let the user draw the target with the mouse; ValueError without a display or a box."""
-    if sys.platform.startswith('linux') and not (
-        os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')
-    ):
-        raise ValueError('no display to draw a box on: give it with --box LEFT TOP WIDTH HEIGHT')
-    title = 'Draw the target, then press Enter'
-    try:
-        selected = cv2.selectROI(title, np.ascontiguousarray(frame[..., ::-1]))
-        cv2.destroyWindow(title)
-    except cv2.error as error:
-        raise ValueError(f'OpenCV cannot open a window ({error.err}): give --box') from None
-    if min(selected[2:]) == 0:
-        raise ValueError('no box was drawn')
-    return Box(*map(float, selected))
 
 
 def _report(arguments: argparse.Namespace, estimates: list[Estimate], seconds: float) -> None:

@@ -5,7 +5,7 @@ python -m tracker_ros.demo --video clip.mp4 --box 10,20,50,80
 python -m tracker_ros.demo --video OTB/Crossing             truth and first box from the folder
 python -m tracker_ros.demo --video /dev/video0              draw the box (needs a display)
 
-Exit status: 0 if the target was followed, 2 if not, 1 if something did not work.
+Exit status: 0 if the target was followed, 3 if not, 1 or 2 if something did not work.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import cv2
 import rclpy
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 from rclpy.node import Node
@@ -30,6 +29,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
 
 from tracker_core import Box, tracker_names
+from tracker_core.first_box import ask_for_box, parse_box
 from tracker_core.synthetic import DEMO_SEED
 from tracker_ros.demo_footage import SCENE, Footage, open_footage
 from tracker_ros.demo_processes import ChildFailed, Children
@@ -93,32 +93,13 @@ def _parser() -> argparse.ArgumentParser:
 def _first_box(text: str | None, footage: Footage) -> Box:
     """Box in the first image: given, known or drawn by the user."""
     if text:
-        return parse_box(text)
+        return parse_box([text])
     first = next(iter(footage), None)
     if first is None:
         raise ValueError(f'{footage.name} holds no images')
     if first.truth is not None and first.visible > 0:
         return first.truth
-    if not (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')):
-        raise ValueError(
-            f'where is the target in the first image of {footage.name}? '
-            'Give --box left,top,width,height; there is no display to draw it on'
-        )
-    title = 'Draw the target, then press Enter'
-    drawn = cv2.selectROI(title, cv2.cvtColor(first.image(), cv2.COLOR_RGB2BGR))
-    cv2.destroyWindow(title)
-    if min(drawn[2:]) == 0:
-        raise ValueError('no box was drawn')
-    return Box(*map(float, drawn))
-
-
-def parse_box(text: str) -> Box:
-    """Parse 'left,top,width,height'; ValueError says what is expected."""
-    try:
-        left, top, width, height = (float(part) for part in text.replace(',', ' ').split())
-    except ValueError:
-        raise ValueError(f'--box must be left,top,width,height in pixels, not {text!r}') from None
-    return Box(left, top, width, height)
+    return ask_for_box(first.image())
 
 
 def _run(arguments: argparse.Namespace, box: Box) -> int:

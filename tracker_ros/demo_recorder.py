@@ -2,7 +2,7 @@
 
 Topics: image_raw, camera_info, truth and target. Interrupt it (SIGINT) to end the recording; it
 then writes overlay.mp4, contact_sheet.png and report.json into the folder given by the parameter
-`output`, and exits with 0 if the target was followed and with 2 if it was not.
+`output`, and exits with 0 if the target was followed and with 3 if it was not.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from tracker_ros.demo_pictures import Album, write_pictures
 from tracker_ros.demo_report import HEADER, LiveLine, Record, Result, Truth, judge, summary
 from tracker_ros.msg import Target
 
-#: Exit status for a target that was not followed.
-NOT_FOLLOWED = 2
+#: Exit status for a target that was not followed (1 and 2 are errors, also of the command line).
+NOT_FOLLOWED = 3
 
 _KEPT = QoSProfile(
     depth=300,

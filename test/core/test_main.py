@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tracker_core.__main__ import main, parse_box
+from tracker_core.__main__ import main
 from tracker_core.sequence import read_boxes
 from tracker_core.video import VideoWriter, open_video
 
@@ -27,11 +27,6 @@ def test_writes_boxes_and_video(clip, tmp_path, capsys):
     assert len(drawn) == 6
     assert np.abs(drawn[0].astype(int) - next(iter(open_video(clip)))).max() > 50
     assert '6 frames' in capsys.readouterr().out
-
-
-@pytest.mark.parametrize('words', [['1', '2', '3', '4'], ['1,2,3,4'], ['1,', '2,', '3,', '4']])
-def test_box_notations(words):
-    assert parse_box(words).as_ltwh() == (1, 2, 3, 4)
 
 
 @pytest.mark.parametrize(
