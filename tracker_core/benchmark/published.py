@@ -6,7 +6,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-_TABLE = Path(__file__).with_name('published.csv')
+_TABLE = Path(__file__).parent / 'readers' / 'tables' / 'published.csv'
 
 
 @dataclass(frozen=True)

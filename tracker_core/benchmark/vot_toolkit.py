@@ -18,6 +18,7 @@ import argparse
 import configparser
 import importlib
 import os
+import shlex
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -80,7 +81,7 @@ def write_ini(path: Path, specs: list[TrackerSpec]) -> None:
         registry[spec.label] = {
             'label': spec.label,
             'protocol': 'trax',
-            'command': ' '.join(words),
+            'command': shlex.join(words),
             'timeout': '120',
             'env_PYTHONPATH': _python_path(),
         }
