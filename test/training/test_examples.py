@@ -1,6 +1,9 @@
 """Examples depend on their key alone; scenes stay on one side of the split."""
 
 import dataclasses
+import multiprocessing
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +61,16 @@ def test_batches_have_the_shapes_the_loss_expects(examples: Examples, recipe: Re
     assert batches[0]['exemplar'].shape == (2, 127, 127, 3)
     assert batches[0]['search'].shape == (2, 239, 239, 3)
     assert batches[0]['scene'].shape == (2,)
+
+
+def test_workers_survive_a_signal_to_all_processes(examples: Examples, recipe: Recipe) -> None:
+    schedule = dataclasses.replace(recipe.schedule, workers=1)
+    batches = iter(make_loader(examples, EpochSampler(0, 20), schedule))
+    next(batches)
+    for worker in multiprocessing.active_children():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(worker.pid or 0, number)
+    assert len(list(batches)) == 9
 
 
 def test_scenes_are_kept_on_one_side(recipe: Recipe) -> None:
