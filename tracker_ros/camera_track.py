@@ -156,7 +156,7 @@ class CameraTrack:
             waiting = self._request
             known = (self._target, self._request, self._starting) != (None, None, None)
             self._target = self._request = self._starting = None
-            self._paused = False
+            self._paused, self._failure = False, ''
         if waiting:
             waiting.reply('the tracker was reset before it started')
         return known

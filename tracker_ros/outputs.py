@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import rclpy
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image, RegionOfInterest
@@ -55,17 +58,20 @@ class Outputs:
     ) -> None:
         """Publish an estimate. A lost target has no region and no detection."""
         header = frame.message.header
-        lost = estimate.state is TrackState.LOST
-        self._target.publish(target_message(header, target_id, estimate, seconds))
-        roi = None if lost else roi_of_box(estimate.box, size[1], size[0])
-        if roi is not None:
-            self._roi.publish(roi)
-        if self._detections is not None:
-            self._detections.publish(_detections(header, target_id, None if lost else estimate))
+        found = None if estimate.state is TrackState.LOST else estimate
+        roi = roi_of_box(found.box, size[1], size[0]) if found else None
+        with _until_shutdown():
+            self._target.publish(target_message(header, target_id, estimate, seconds))
+            if roi is not None:
+                self._roi.publish(roi)
+            if self._detections is not None:
+                self._detections.publish(_detections(header, target_id, found))
 
     def wants_pictures(self) -> bool:
         """Whether somebody looks at the overlay or the response map."""
-        return self._wanted(self._overlay) or self._wanted(self._response)
+        with _until_shutdown():
+            return self._wanted(self._overlay) or self._wanted(self._response)
+        return False
 
     def show(
         self,
@@ -77,13 +83,25 @@ class Outputs:
     ) -> None:
         """Publish the overlay and the response map, if somebody looks at them."""
         header = frame.message.header
-        if self._wanted(self._overlay):
-            self._overlay.publish(encode(_draw(image, label, estimate), 'rgb8', header))
-        if response is not None and self._wanted(self._response):
-            self._response.publish(encode(np.asarray(response, np.float32), '32FC1', header))
+        with _until_shutdown():
+            if self._wanted(self._overlay):
+                self._overlay.publish(encode(_draw(image, label, estimate), 'rgb8', header))
+            if response is not None and self._wanted(self._response):
+                values = np.asarray(response, np.float32)
+                self._response.publish(encode(values, '32FC1', header))
 
     def _wanted(self, publisher: Any) -> bool:
         return self._parameters.current.publish_overlay and publisher.get_subscription_count() > 0
+
+
+@contextlib.contextmanager
+def _until_shutdown() -> Iterator[None]:
+    """Let pass what fails because a signal has ended ROS under the hands of the worker."""
+    try:
+        yield
+    except Exception:
+        if rclpy.ok():
+            raise
 
 
 def _draw(image: Pixels, label: str, estimate: Estimate | None) -> Pixels:

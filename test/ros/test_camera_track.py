@@ -254,6 +254,8 @@ def test_a_tracker_that_fails_says_lost_and_starts_again(rig):
     assert (last.state, last.confidence, last.box) == (TrackState.LOST, 0.0, BOX)
     until(lambda: any('out of memory' in line for line in rig.log))
     assert rig.track.activity().failure == 'RuntimeError: out of memory'
+    rig.track.reset()
+    assert rig.track.activity().failure == ''
     rig.tracker.error = None
     rig.add(2)
     assert rig.start() == [None]

@@ -3,10 +3,13 @@
 import cv2
 import numpy as np
 import pytest
+import yaml
 from geometry_msgs.msg import PointStamped
 from harness import at, overlap, scene
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from visualization_msgs.msg import Marker, MarkerArray
+
+from tracker_ros.parameters import NodeSettings
 
 pytestmark = pytest.mark.ros
 
@@ -76,3 +79,15 @@ def shows(message, k):
 def has_mark(message, x, y):
     around = texture_of(message)[round(y) - 3 : round(y) + 4, round(x) - 3 : round(x) + 4]
     return around.min(axis=2).max() > 200
+
+
+def test_the_rviz_file_fits_the_node(request):
+    path = request.config.rootpath / 'config' / 'tracker.rviz'
+    manager = yaml.safe_load(path.read_text())['Visualization Manager']
+    topics = {display['Topic']['Value'] for display in manager['Displays']}
+    assert topics == {'/tracker/image_plane', '/tracker/overlay', '/tracker/response'}
+    assert manager['Global Options']['Fixed Frame'] == NodeSettings().plane_frame
+    (click,) = (t for t in manager['Tools'] if t['Class'].endswith('PublishPoint'))
+    assert click['Topic']['Value'] == NodeSettings().clicked_point_topic
+    # Deactivated after one click it would have to be chosen again for the second corner.
+    assert click['Single click'] is False

@@ -1,5 +1,6 @@
 """Beginning and end of the node, and cameras of all kinds."""
 
+import itertools
 import os
 import signal
 import time
@@ -170,28 +171,30 @@ def test_a_recording_that_starts_again_is_followed(tracker, camera):
 
 def test_a_fast_camera_does_not_make_the_node_lag(start_tracker, ros, tmp_path):
     settings = tmp_path / 'slow.yaml'
-    settings.write_text('scales: 9\n')
-    tracker = start_tracker(settings_file=settings)
+    settings.write_text('scales: 5\n')
+    tracker = start_tracker(settings_file=settings, device='cpu')
     camera = Camera(ros, f'/{tracker.name}/camera', f'/{tracker.name}/overlay')
     targets = tracker.targets()
     assert tracker.set_target(scene(0)[1], camera.deliver(0)).success
-    messages = [camera.message(k, camera.stamp(k)) for k in range(480)]
-    behind = []
-    for k in range(1, 480):
-        camera.publisher.publish(messages[k])
+    message = camera.message(0, camera.stamp(0))
+    sent = []  # for each result: how many images had been sent when it came
+    deadline = time.monotonic() + PATIENCE
+    for k in itertools.count(1):
+        message.header = header_of(camera.stamp(k))
+        camera.publisher.publish(message)
         time.sleep(1 / 60)
-        if targets.messages:
-            newest = max(stamp_of(m) for m in targets.messages)
-            behind.append(k - round((newest - camera.stamp(0)) / 33_333_333))
-    results = len(targets.messages)
-    per_result = len(behind) / results
-    assert results > 5
-    assert per_result > 2, 'the tracker kept up: this tested nothing'
-    # In a queue all frames but the tracked ones would be waiting at the end. As it is, at most
-    # the time of two results passes; the rest is for what else the machine does meanwhile.
-    waiting_in_a_queue = len(behind) - results
-    assert max(behind[-120:]) < 0.5 * waiting_in_a_queue
-    assert sum(behind[-120:]) / 120 < 4 * per_result
+        sent += [k] * (len(targets.messages) - len(sent))
+        if len(sent) > 12 or time.monotonic() > deadline:
+            break
+    taken = [round((stamp_of(m) - camera.stamp(0)) / 33_333_333) for m in targets.messages]
+    assert len(sent) > 6
+    per_result = sent[-1] / len(sent)
+    assert per_result > 2, 'the tracker kept up with the camera: this tested nothing'
+    # Work on an image begins when the result before it is there. The image is then the newest:
+    # behind what was sent until then by what the transport takes, not by a growing queue.
+    behind = [before - number for before, number in zip(sent, taken[1:], strict=False)]
+    assert sum(behind) / len(behind) < per_result
+    assert behind[-1] < 4 * per_result
 
 
 def status_for(message, tracker):
