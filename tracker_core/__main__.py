@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 import time
 from collections import Counter
@@ -69,7 +70,7 @@ def _run(arguments: argparse.Namespace) -> None:
     first = next(frames, None)
     if first is None:
         raise ValueError(f'{arguments.video} holds no frames')
-    box = box or ask_for_box(first)
+    box = box or ask_for_box(first, os.environ)
     estimates: list[Estimate] = []
     start = time.perf_counter()
     with contextlib.ExitStack() as stack:

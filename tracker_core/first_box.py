@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
@@ -24,10 +24,13 @@ def parse_box(numbers: list[str]) -> Box:
     return Box(*values)
 
 
-def ask_for_box(frame: Image) -> Box:
-    """Let the user draw the target with the mouse; ValueError without a display or a box."""
+def ask_for_box(frame: Image, environment: Mapping[str, str]) -> Box:
+    """Let the user draw the target with the mouse; ValueError without a display or a box.
+
+    `environment`: the variables of the process, which tell whether there is a display.
+    """
     if sys.platform.startswith('linux') and not (
-        os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')
+        environment.get('DISPLAY') or environment.get('WAYLAND_DISPLAY')
     ):
         raise ValueError('no display to draw a box on: give it with --box LEFT TOP WIDTH HEIGHT')
     title = 'Draw the target, then press Enter'

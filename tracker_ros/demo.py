@@ -99,7 +99,7 @@ def _first_box(text: str | None, footage: Footage) -> Box:
         raise ValueError(f'{footage.name} holds no images')
     if first.truth is not None and first.visible > 0:
         return first.truth
-    return ask_for_box(first.image())
+    return ask_for_box(first.image(), os.environ)
 
 
 def _run(arguments: argparse.Namespace, box: Box) -> int:
