@@ -18,6 +18,7 @@ import yaml
 
 from tracker_core import tracker_names
 from tracker_core.atomic import replacing
+from tracker_core.benchmark.baselines import available_baselines
 from tracker_core.benchmark.compare import MEASURES, compare, comparison_text
 from tracker_core.benchmark.dataset import Dataset
 from tracker_core.benchmark.evaluation import evaluate, evaluate_vot
@@ -113,7 +114,8 @@ def _add_pack(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_speed(parser: argparse.ArgumentParser) -> None:
-    _add_trackers(parser, (*tracker_names(), 'csrt', 'kcf'))
+    quick = (name for name in available_baselines() if name != 'mil')
+    _add_trackers(parser, (*tracker_names(), *quick))
     parser.add_argument('--frames', type=int, default=60)
     parser.add_argument('--threads', type=int, help='of PyTorch and OpenCV (default: theirs)')
     parser.set_defaults(command=_speed)

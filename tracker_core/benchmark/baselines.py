@@ -94,6 +94,11 @@ def build_baseline(
     return OpenCVTracker(lambda: tracker.create(parameters))
 
 
+def available_baselines() -> tuple[str, ...]:
+    """Baselines of the installed OpenCV that need no files."""
+    return tuple(name for name in ('csrt', 'kcf', 'mil') if hasattr(cv2, _CLASSES[name][0]))
+
+
 def find_networks(name: str, folder: str | os.PathLike[str] | None) -> dict[str, Path]:
     """ONNX files of a baseline by the name of OpenCV's parameter; empty where it needs none."""
     patterns = ONNX_FILES.get(name, {})

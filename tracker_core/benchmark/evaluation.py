@@ -17,7 +17,6 @@ from tracker_core.benchmark.vot_supervised import (
     VotScore,
     VotSequence,
     score_vot,
-    sequence_accuracy,
 )
 from tracker_core.sequence import Boxes
 
@@ -66,10 +65,6 @@ class VotEvaluation:
 
     label: str
     score: VotScore
-    accuracy: dict[str, float]
-    """Mean overlap by sequence."""
-    failures: dict[str, float]
-    """By sequence, mean over runs."""
     speed: Speed | None
     missing: tuple[str, ...]
 
@@ -115,11 +110,6 @@ def evaluate_vot(dataset: Dataset, folder: ResultFolder) -> VotEvaluation:
     return VotEvaluation(
         label=folder.label,
         score=score_vot(sequences, dataset.eao_interval),
-        accuracy={each.name: sequence_accuracy(each) for each in sequences},
-        failures={
-            each.name: float(np.mean([len(run.failures) for run in each.runs]))
-            for each in sequences
-        },
         speed=measure_speed(folder, [each.name for each in done]),
         missing=tuple(each.name for each in dataset.sequences if not folder.has(each.name)),
     )

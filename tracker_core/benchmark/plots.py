@@ -114,7 +114,7 @@ def speed_plot(evaluations: List[Evaluation]) -> str:
     return _svg(figure)
 
 
-def sparkline(overlaps: List[tuple[int, Curve]], width: int = 360, height: int = 44) -> str:
+def sparkline(overlaps: List[tuple[int, Curve]], width: int = 240, height: int = 44) -> str:
     """Overlap over time of several trackers: pairs of colour index and curve."""
     lines = []
     for index, values in overlaps:

@@ -71,7 +71,7 @@ def vot_html(dataset: Dataset, evaluations: List[VotEvaluation]) -> str:
 
 def _row(evaluation: VotEvaluation) -> list[str]:
     score = evaluation.score
-    done = len(evaluation.accuracy)
+    done = len(score.accuracies)
     total = done + len(evaluation.missing)
     return [
         evaluation.label,
@@ -95,12 +95,12 @@ def _note(dataset: Dataset) -> str:
 
 def _sequences(evaluations: List[VotEvaluation]) -> tuple[list[str], list[list[str]]]:
     ordered = by_eao(evaluations)
-    names = sorted({name for each in ordered for name in each.accuracy})
+    names = sorted({name for each in ordered for name in each.score.accuracies})
     rows = []
     for name in names:
         cells = [
-            f'{each.accuracy[name]:.3f} / {each.failures[name]:g}'
-            if name in each.accuracy
+            f'{each.score.accuracies[name]:.3f} / {each.score.failure_counts[name]:g}'
+            if name in each.score.accuracies
             else '-'
             for each in ordered
         ]

@@ -8,7 +8,7 @@ average overlap (EAO) joins the two.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as List
 from dataclasses import dataclass
 
@@ -90,6 +90,10 @@ class VotScore:
     eao: float
     curve: Curve
     """Expected average overlap by sequence length; index 0 is length 1."""
+    accuracies: Mapping[str, float]
+    """Mean overlap by sequence; nan where the tracker never got past the burn-in."""
+    failure_counts: Mapping[str, float]
+    """Failures by sequence, mean over runs."""
 
 
 def run_supervised(
@@ -138,37 +142,53 @@ def score_vot(sequences: List[VotSequence], interval: tuple[int, int]) -> VotSco
     counts = {len(each.runs) for each in sequences}
     if len(counts) != 1 or 0 in counts:
         raise ValueError(f'every sequence needs the same number of runs, not {sorted(counts)}')
-    overlaps = [_accuracy_overlaps(each) for each in sequences]
+    measured = [[_overlaps(run, each) for run in each.runs] for each in sequences]
+    accuracies = [
+        _accuracy_overlaps(each.runs, [bounded for bounded, _ in overlaps])
+        for each, overlaps in zip(sequences, measured, strict=True)
+    ]
+    failures = {
+        each.name: float(np.mean([len(run.failures) for run in each.runs])) for each in sequences
+    }
     frames = sum(len(each.truth) for each in sequences)
-    failures = sum(len(run.failures) for each in sequences for run in each.runs) / counts.pop()
-    curve = expected_overlap(sequences)
+    curve = _expected_overlap(sequences, [[less for _, less in each] for each in measured])
     low, high = interval
     return VotScore(
-        accuracy=_mean(np.concatenate(overlaps)),
-        robustness=100 * failures / frames,
-        failures=failures,
+        accuracy=_mean(np.concatenate(accuracies)),
+        robustness=100 * sum(failures.values()) / frames,
+        failures=sum(failures.values()),
         eao=_mean(curve[low - 1 : high]),
         curve=curve,
+        accuracies={
+            each.name: _mean(values) for each, values in zip(sequences, accuracies, strict=True)
+        },
+        failure_counts=failures,
     )
 
 
-def expected_overlap(sequences: List[VotSequence]) -> Curve:
+def _overlaps(run: Trajectory, sequence: VotSequence) -> tuple[Curve, Curve]:
+    """Overlaps per frame within the image, and within one pixel less, as EAO is computed."""
+    width, height = sequence.image_size
+    bounded = pixel_overlaps(run.regions, sequence.truth, (width, height))
+    reach = np.fmax(run.regions, sequence.truth)
+    beyond = (reach[:, ::2].max(axis=1) > width - 1) | (reach[:, 1::2].max(axis=1) > height - 1)
+    less = bounded.copy()
+    less[beyond] = pixel_overlaps(
+        run.regions[beyond], sequence.truth[beyond], (width - 1, height - 1)
+    )
+    return bounded, less
+
+
+def _expected_overlap(sequences: List[VotSequence], overlaps: List[list[Curve]]) -> Curve:
     """Expected average overlap by length, up to the longest sequence."""
     longest = max(len(each.truth) for each in sequences)
     fragments, weights = [], []
-    for sequence in sequences:
-        width, height = sequence.image_size
-        for run in sequence.runs:
-            overlaps = pixel_overlaps(run.regions, sequence.truth, (width - 1, height - 1))
-            for fragment in _fragments(overlaps, run.failures, longest):
+    for sequence, per_run in zip(sequences, overlaps, strict=True):
+        for run, values in zip(sequence.runs, per_run, strict=True):
+            for fragment in _fragments(values, run.failures, longest):
                 fragments.append(fragment)
                 weights.append(1 / len(sequence.runs))
     return _expected(np.stack(fragments), np.array(weights))
-
-
-def sequence_accuracy(sequence: VotSequence) -> float:
-    """Mean overlap of one sequence; nan where the tracker never got past the burn-in."""
-    return _mean(_accuracy_overlaps(sequence))
 
 
 def _line(box: Box, truth: NDArray[np.float64], size: tuple[int, int]) -> str:
@@ -179,15 +199,15 @@ def _line(box: Box, truth: NDArray[np.float64], size: tuple[int, int]) -> str:
     return ','.join(f'{value:.4f}' for value in box.as_ltwh())
 
 
-def _accuracy_overlaps(sequence: VotSequence) -> Curve:
+def _accuracy_overlaps(runs: List[Trajectory], overlaps: List[Curve]) -> Curve:
     """Overlap per frame, mean over the runs that tracked there after their burn-in."""
-    runs = []
-    for run in sequence.runs:
-        overlaps = pixel_overlaps(run.regions, sequence.truth, sequence.image_size)
+    counted = []
+    for run, values in zip(runs, overlaps, strict=True):
+        kept = values.copy()
         for start in np.flatnonzero(run.codes == STARTED):
-            overlaps[start : start + BURN_IN] = np.nan
-        runs.append(overlaps)
-    return _column_means(np.stack(runs))
+            kept[start : start + BURN_IN] = np.nan
+        counted.append(kept)
+    return _column_means(np.stack(counted))
 
 
 def _fragments(overlaps: Curve, failures: NDArray[np.int64], longest: int) -> list[Curve]:

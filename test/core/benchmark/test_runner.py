@@ -98,10 +98,10 @@ def test_vot_protocol_from_end_to_end(tiny, tmp_path: Path):
     dataset = open_dataset('vot2018', tmp_path / 'vot')
     assert run(dataset, [KCF], tmp_path / 'r', QUIET) == {}
     evaluation = evaluate_vot(dataset, ResultFolder.of(tmp_path / 'r', dataset, 'kcf'))
-    assert evaluation.failures['x'] == 0
-    assert evaluation.failures['y'] >= 1, 'its truth jumps away from the square'
+    assert evaluation.score.failure_counts['x'] == 0
+    assert evaluation.score.failure_counts['y'] >= 1, 'its truth jumps away from the square'
     assert evaluation.score.robustness == pytest.approx(100 * evaluation.score.failures / 30)
-    assert evaluation.accuracy['x'] > 0.6
+    assert evaluation.score.accuracies['x'] > 0.6
 
 
 def test_only_first_boxes_are_needed_to_run(tiny, tmp_path: Path):

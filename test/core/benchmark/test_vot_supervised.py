@@ -13,7 +13,6 @@ from tracker_core.benchmark.vot_supervised import (
     VotSequence,
     run_supervised,
     score_vot,
-    sequence_accuracy,
 )
 
 
@@ -83,8 +82,9 @@ def test_accuracy_leaves_out_the_burn_in_and_robustness_counts_failures():
     half[0] = np.nan
     runs = (Trajectory(codes, half),)
     scored = VotSequence('s', truth, (200, 100), runs)
-    assert sequence_accuracy(scored) == pytest.approx(11 / 21)
     score = score_vot([scored], (5, 15))
+    assert score.accuracies == {'s': pytest.approx(11 / 21)}
+    assert score.failure_counts == {'s': 0}
     assert (score.robustness, score.failures) == (0, 0)
     assert score.curve[:10].tolist() == [1] * 10
     failed = Trajectory(np.array([1] + [-1] * 18 + [2]), half)
