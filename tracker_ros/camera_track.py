@@ -202,7 +202,7 @@ class CameraTrack:
                 step()
             except Exception:
                 if not self._closing:
-                    self._fail(f'cannot go on with this image:\n{traceback.format_exc()}')
+                    self._fail('the target is given up', traceback.format_exc())
 
     def _patience(self) -> float | None:
         """Seconds after which to look again although nothing arrived."""
@@ -248,7 +248,7 @@ class CameraTrack:
             self._finish_start(request, None, str(error))
             return
         except Exception as error:
-            self._fail(f'the tracker failed to start:\n{traceback.format_exc()}')
+            self._fail('the tracker failed to start', traceback.format_exc())
             self._finish_start(request, None, f'the tracker failed: {error}')
             return
         estimate = Estimate(request.box, 1.0, TrackState.TRACKING)
@@ -286,7 +286,7 @@ class CameraTrack:
         try:
             estimate = self._tracker.track(image)
         except Exception:
-            self._lose(target, frame, f'the tracker failed:\n{traceback.format_exc()}')
+            self._lose(target, frame, traceback.format_exc())
             return
         with self._changed:
             if self._target is not target or self._paused:
@@ -316,15 +316,17 @@ class CameraTrack:
             if self._target is not target:
                 return
             target.estimate = Estimate(target.estimate.box, 0.0, TrackState.LOST)
-            self._report(target, frame, 0.0)
-        self._fail(f'target {target.target_id!r} is given up: {reason}')
+            if not self._paused:
+                self._report(target, frame, 0.0)
+        self._fail(f'target {target.target_id!r} is given up', reason)
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, what: str, reason: str) -> None:
         """Forget the target because of an error, and remember that for the diagnostics."""
+        reason = reason.strip()
         with self._changed:
-            self._target = None
-            self._failure = reason.strip().splitlines()[-1]
-        self._log.error(f'{reason.strip()}\nA new initial box starts again.')
+            self._target, self._paused = None, False
+            self._failure = reason.splitlines()[-1]
+        self._log.error(f'{what}: {reason}\nA new initial box starts again.')
 
     def _show(self, target: _Target, frame: Frame, image: Pixels, estimate: Estimate) -> None:
         if self._sink.wants_pictures():

@@ -324,3 +324,26 @@ def test_close_ends_the_thread_even_with_work_to_do(rig):
     rig.let_go()
     assert rig.track.close(PATIENCE)
     assert len(rig.tracker.seen) == 1
+
+
+def test_the_diagnostics_say_why_a_target_was_given_up(rig):
+    rig.add(0)
+    rig.start()
+    rig.add(1, shape=(10, 15))
+    until(lambda: rig.track.activity().failure)
+    assert rig.track.activity().failure.startswith('the image size changed from 30 x 20')
+    assert rig.track.activity().state is None
+
+
+def test_a_tracker_that_fails_during_a_pause_ends_without_a_message(rig):
+    rig.add(0)
+    rig.start()
+    rig.hold()
+    rig.tracker.error = RuntimeError('broken')
+    rig.add(1)
+    rig.wait_until_held()
+    assert rig.track.pause()
+    rig.let_go()
+    until(lambda: rig.track.activity().failure)
+    assert len(rig.sink.published) == 1
+    assert not rig.track.resume()

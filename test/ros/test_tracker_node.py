@@ -91,7 +91,9 @@ def test_two_cameras_are_tracked_independently(start_tracker, ros):
 
 
 def test_compressed_images_and_broken_ones_among_them(start_tracker, ros):
-    tracker = start_tracker(image_transport='compressed', image_topics='[/jpeg/image]')
+    tracker = start_tracker(
+        image_transport='compressed', image_reliability='reliable', image_topics='[/jpeg/image]'
+    )
     camera = Camera(ros, '/jpeg/image/compressed', f'/{tracker.name}/overlay', compressed=True)
     targets = tracker.targets()
     assert tracker.set_target(scene(0)[1], camera.deliver(0)).success
