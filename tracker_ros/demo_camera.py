@@ -145,6 +145,10 @@ def main(args: list[str] | None = None) -> int:
         return 1
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except RuntimeError:
+        # A signal ends ROS; whatever is using it just then complains.
+        if rclpy.ok():
+            raise
     finally:
         rclpy.try_shutdown()
     return 0
