@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from tracker_core import Box
 from tracker_core.atomic import replacing
-from tracker_core.drawing import TRUTH_COLOR, draw_box, draw_estimate, draw_text
+from tracker_core.drawing import STATE_COLORS, TRUTH_COLOR, draw_box, draw_estimate, draw_text
 from tracker_core.video import VideoWriter
 from tracker_ros.demo_report import SECOND, Record
 
@@ -80,19 +81,24 @@ def write_pictures(album: Album, record: Record, label: str, folder: Path) -> li
 
 
 def _pictures(album: Album, record: Record, label: str, stamps: list[int]) -> Iterator[Pixels]:
-    """Draw what was known about each image; one that was not tracked says so."""
+    """Draw what was known about each image; one that was not tracked has the box before it."""
+    tracked, start = sorted(record.results), album.stamps()[0]
     for stamp in stamps:
         image, scale = album.get(stamp)
         truth, result = record.truths.get(stamp), record.results.get(stamp)
         if truth is not None and truth.visible > 0:
             draw_box(image, _scaled(truth.box, scale), TRUTH_COLOR, 1)
-        words = [f'{(stamp - album.stamps()[0]) / SECOND:.1f} s']
-        if result is None:
-            words.append('not tracked')
-        else:
+        words = [f'{(stamp - start) / SECOND:.1f} s']
+        before = bisect.bisect(tracked, stamp)
+        if result is not None:
             box = _scaled(result.estimate.box, scale)
             image = draw_estimate(image, replace(result.estimate, box=box), label)
             words.append(f'{(result.received - stamp) / 1e6:.0f} ms')
+        elif before:
+            earlier = tracked[before - 1]
+            estimate = record.results[earlier].estimate
+            draw_box(image, _scaled(estimate.box, scale), STATE_COLORS[estimate.state], 1)
+            words.append(f'box of {(stamp - earlier) / 1e6:.0f} ms before')
         overlap = record.iou(stamp)
         words += [f'IoU {overlap:.2f}'] if overlap is not None else []
         draw_text(image, '   '.join(words), (8, image.shape[0] - 8), TRUTH_COLOR)

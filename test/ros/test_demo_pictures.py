@@ -60,13 +60,15 @@ def test_video_shows_the_box_at_its_place(
     assert picture.shape == (3 * round(400 * shown[1] / shown[0]), 1600, 3)
 
 
-def test_images_that_were_not_tracked_have_no_box(tmp_path: Path) -> None:
+def test_images_that_were_not_tracked_have_the_box_before_them(tmp_path: Path) -> None:
     album, record = run((640, 480))
+    del record.results[record.images[0]]
     frames = list(open_video(write_pictures(album, record, '', tmp_path)[0]))
     green = STATE_COLORS[TrackState.TRACKING]
-    counts = [(np.abs(f.astype(int) - green).max(axis=2) < 40).sum() for f in frames]
-    assert min(counts[::2]) > 200
-    assert max(counts[1::2]) < 20
+    counts = [(np.abs(f.astype(int) - green).max(axis=2) < 60).sum() for f in frames]
+    assert max(counts[:2]) < 20, 'nothing was known yet'
+    assert min(counts[2::2]) > 2 * max(counts[3::2]), 'a thin box without words'
+    assert min(counts[3::2]) > 100
 
 
 def test_no_images_no_pictures(tmp_path: Path) -> None:
