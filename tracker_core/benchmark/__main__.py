@@ -25,7 +25,7 @@ from tracker_core.benchmark.evaluation import evaluate, evaluate_vot
 from tracker_core.benchmark.one_pass import RULES, Convention
 from tracker_core.benchmark.process_pool import limit_threads
 from tracker_core.benchmark.readers import dataset_names, open_dataset
-from tracker_core.benchmark.report import Report, html_report, markdown_report
+from tracker_core.benchmark.report import Report, html_report, markdown_report, update_document
 from tracker_core.benchmark.results import ResultFolder, result_folders
 from tracker_core.benchmark.runner import RunOptions, run
 from tracker_core.benchmark.speed import measure, speed_table, synthetic_video
@@ -127,6 +127,9 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--convention', choices=RULES, default='exclude')
     parser.add_argument('--truncate', action='store_true', help='cut boxes to integers first')
     parser.add_argument('--output', type=Path, help='folder of the report (default: the results)')
+    parser.add_argument(
+        '--update', type=Path, metavar='FILE', help='put the table into a document'
+    )
     parser.add_argument('--moments', type=int, default=3, help='worst moments per tracker')
     parser.set_defaults(command=_report)
 
@@ -153,6 +156,9 @@ def _report(arguments: argparse.Namespace) -> int:
     pairs = [(evaluate(dataset, folder, convention), folder) for folder in folders]
     report = Report.of(dataset, pairs, convention)
     print(markdown(*summary_table(report.evaluations)))
+    if arguments.update:
+        update_document(arguments.update, report)
+        print(f'updated: {arguments.update}')
     return _write(output, markdown_report(report), html_report(report, arguments.moments))
 
 
@@ -237,6 +243,8 @@ def _specs(arguments: argparse.Namespace) -> list[TrackerSpec]:
     settings = dict(map(_change, arguments.changes))
     if (arguments.label or settings) and len(names) > 1:
         raise ValueError('--label and --set take a single tracker in --trackers')
+    if arguments.label and Path(arguments.label).name != arguments.label:
+        raise ValueError(f'--label {arguments.label!r} is no name of a folder')
     folders = {'nano': arguments.nano, 'vit': arguments.vit}
     return [
         TrackerSpec(

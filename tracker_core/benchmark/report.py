@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence as List
 from dataclasses import dataclass
+from pathlib import Path
 
+from tracker_core.atomic import replacing
 from tracker_core.benchmark import page, plots
 from tracker_core.benchmark.attributes import DEFINITIONS, sequence_attributes
 from tracker_core.benchmark.dataset import Dataset
@@ -21,6 +23,10 @@ _RULES = {
     'pytracking': 'Absent targets are counted as pytracking counts them.',
     'pysot': 'Absent targets are counted as pysot counts them.',
 }
+
+
+#: Lines of a document between which `update_document` writes.
+MARKS = ('<!-- benchmark: start -->', '<!-- benchmark: end -->')
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,22 @@ def markdown_report(report: Report) -> str:
             parts += [f'## {title}', markdown(rows[0], rows[1:])]
     parts += ['## By sequence', markdown(*sequence_table(report.evaluations))]
     return '\n\n'.join(parts) + '\n'
+
+
+def update_document(path: Path, report: Report) -> None:
+    """Put the facts and the summary table between the two marks in a Markdown file.
+
+    Raises ValueError where the marks are missing, FileNotFoundError without the file.
+    """
+    text = path.read_text(encoding='utf-8')
+    before, start, rest = text.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not start or not end:
+        raise ValueError(f'{path} needs the lines {MARKS[0]} and {MARKS[1]} around the table')
+    table = markdown(*summary_table(report.evaluations))
+    with replacing(path) as temporary:
+        block = f'{start}\n{_facts(report)}\n\n{table}\n{end}'
+        temporary.write_text(before + block + after, encoding='utf-8')
 
 
 def html_report(report: Report, moments: int = 3) -> str:

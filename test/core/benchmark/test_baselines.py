@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 
 from tracker_core import Box, TrackState
-from tracker_core.benchmark.baselines import BASELINE_NAMES, build_baseline, find_networks
+from tracker_core.benchmark.baselines import (
+    BASELINE_NAMES,
+    available_baselines,
+    build_baseline,
+    find_networks,
+)
 
 
 @pytest.mark.parametrize('name', ['csrt', 'kcf', 'mil'])
@@ -69,6 +74,12 @@ def test_errors_say_what_to_do(tmp_path: Path, monkeypatch, frames):
         build_baseline('csrt')
     with pytest.raises(RuntimeError, match='before initialize'):
         build_baseline('kcf').track(frames[0])
+
+
+def test_only_installed_baselines_are_available(monkeypatch):
+    assert set(available_baselines()) <= set(BASELINE_NAMES)
+    monkeypatch.delattr(cv2, 'TrackerKCF')
+    assert 'kcf' not in available_baselines()
 
 
 def test_networks_are_found_by_pattern(tmp_path: Path):

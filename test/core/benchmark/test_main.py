@@ -53,13 +53,22 @@ def test_run_report_compare_and_pack(arguments, tmp_path: Path, capsys):
     assert main(['report', *arguments]) == 0
     printed = capsys.readouterr().out
     assert '| Tracker' in printed and '| strict' in printed
-    output = tmp_path / 'r' / 'folders'
+    output = tmp_path / 'r' / 'sequences'
     markdown = (output / 'report.md').read_text()
     assert '## By sequence' in markdown and 'b & <c>' in markdown
     page = Page((output / 'report.html').read_text())
     assert page.open == []
     assert page.count['svg'] == 4 + 2, 'four plots and an overlap line per sequence'
     assert 'b & <c>' in page.words, 'names are escaped'
+    document = tmp_path / 'README.md'
+    document.write_text('# Title\n<!-- benchmark: start -->\nold\n<!-- benchmark: end -->\nend\n')
+    for _ in range(2):
+        assert main(['report', *arguments, '--update', str(document), '--trackers', 'kcf']) == 0
+    text = document.read_text()
+    assert text.startswith('# Title\n') and text.endswith('-->\nend\n') and 'old' not in text
+    assert text.count('| kcf') == 1 and '2 sequences, 16 frames' in text
+    document.write_text('# no marks')
+    assert main(['report', *arguments, '--update', str(document)]) == 2
     assert main(['compare', 'kcf', 'mil', *arguments]) == 0
     assert 'auc: mil is ' in capsys.readouterr().out
     assert main(['pack', *arguments, '--trackers', 'kcf']) == 0
@@ -85,6 +94,7 @@ def test_a_failed_sequence_shows_in_the_exit_code(folders, tmp_path: Path, capsy
         (['run', '--root', 'ROOT', '--trackers', 'ecO'], "unknown tracker 'ecO'; valid: siamfc"),
         (['run', '--root', 'ROOT', '--trackers', 'kcf', '--set', 'x'], 'KEY=VALUE'),
         (['run', '--root', 'ROOT', '--trackers', 'kcf,mil', '--label', 'x'], 'a single tracker'),
+        (['run', '--root', 'ROOT', '--trackers', 'kcf', '--label', '../x'], 'no name of a folder'),
         (['run', '--root', 'ROOT', '--sequences', 'z'], 'has no sequence z; it has: a'),
         (['report', '--root', 'ROOT'], 'holds results of: nothing'),
         (['compare', 'a', 'b', '--root', 'ROOT'], 'holds results of: nothing'),

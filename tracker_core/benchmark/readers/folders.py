@@ -14,7 +14,12 @@ from tracker_core.video import FrameSource, open_video
 
 
 def read_folders(root: Path, only: Sequence[str] | None, name: str) -> Dataset:
-    """Read every folder in `root` that holds an annotation; `root` may itself be such a folder."""
+    """Read every folder in `root` that holds an annotation; `root` may itself be such a folder.
+
+    The data set, and with it the folder of its results, has the name of `root`, so that results
+    on different folders are kept apart.
+    """
+    root = root.resolve()
     own = [root] if find_annotation(root) else []
     inner = sorted(path for path in root.iterdir() if path.is_dir() and find_annotation(path))
     if not own and not inner:
@@ -24,7 +29,7 @@ def read_folders(root: Path, only: Sequence[str] | None, name: str) -> Dataset:
         )
     by_name = {path.name: path for path in own or inner}
     wanted = files.chosen(list(by_name), only, root.name)
-    return Dataset(name, root.name, tuple(_read(by_name[each]) for each in wanted))
+    return Dataset(root.name, root.name, tuple(_read(by_name[each]) for each in wanted))
 
 
 def read_video(root: Path, only: Sequence[str] | None, name: str) -> Dataset:
@@ -34,7 +39,7 @@ def read_video(root: Path, only: Sequence[str] | None, name: str) -> Dataset:
         raise FileNotFoundError(f'expected a video {root} and its boxes {annotation}')
     files.chosen([root.stem], only, root.name)
     truth = files.boxes(annotation, root.name)
-    return Dataset(name, root.stem, (_checked(root.stem, open_video(root), truth),))
+    return Dataset(root.stem, root.stem, (_checked(root.stem, open_video(root), truth),))
 
 
 def _read(folder: Path) -> BenchmarkSequence:

@@ -15,6 +15,7 @@ def test_every_folder_with_an_annotation_is_a_sequence(tiny, folders):
     dataset = open_dataset('folders', root)
     assert [each.name for each in dataset.sequences] == ['a', 'b']
     np.testing.assert_array_equal(dataset.sequences[0].truth, tiny.truth(8))
+    assert dataset.name == 'sequences', 'results on different folders are kept apart'
     alone = open_dataset('folders', root / 'a')
     assert [each.name for each in alone.sequences] == ['a']
     assert next(iter(alone.sequences[0].frames)).shape == (60, 80, 3)
