@@ -9,6 +9,10 @@ from tracker_core.tracker import MIN_SIDE
 from tracker_ros.frame_buffer import Frame
 
 
+#: No image has as many pixels side by side.
+_FAR = 1e6
+
+
 @dataclass(frozen=True)
 class Corner:
     """The first of two clicks."""
@@ -33,9 +37,11 @@ class Clicks:
         """Take a click at (x, y), in pixels of an image; returns the box that it completes.
 
         A positive `side` (px) makes a box of every click. A first corner that is older than
-        `timeout` seconds is forgotten. Raises ValueError for two clicks that span no box; the
-        next one is a first corner again.
+        `timeout` seconds is forgotten. Raises ValueError for a click that is nowhere, and for two
+        that span no box; the next one is a first corner again.
         """
+        if not (abs(x) < _FAR and abs(y) < _FAR):  # or not a number
+            raise ValueError(f'a click at ({x:g}, {y:g}) is ignored: it is not in the image')
         if side > 0:
             self.first = None
             return Box.from_center(x, y, side, side)

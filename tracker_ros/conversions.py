@@ -166,7 +166,10 @@ def _decompress(message: CompressedImage) -> Pixels:
     data = np.frombuffer(message.data, np.uint8)
     # A camera's pixels are wanted as they are stored, whatever orientation a tag suggests.
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(data, flags) if data.size else None
+    try:
+        image = cv2.imdecode(data, flags) if data.size else None
+    except cv2.error:  # says that it is larger than can be
+        image = None
     if image is None:
         raise ValueError(
             f'the compressed image cannot be decoded: format {message.format!r}, {data.size} bytes'
@@ -184,5 +187,5 @@ def _decode_with_cv_bridge(message: Image) -> Pixels:
         ) from None
     try:
         return np.asarray(CvBridge().imgmsg_to_cv2(message, 'rgb8'), np.uint8)
-    except CvBridgeError as error:
+    except (CvBridgeError, cv2.error) as error:
         raise ValueError(f'image encoding {message.encoding!r}: {error}') from None

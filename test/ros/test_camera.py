@@ -7,6 +7,7 @@ import pytest
 from geometry_msgs.msg import Point, PointStamped
 from harness import at, init_message, overlap, scene, stamp_of
 from rclpy.parameter import Parameter
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import RegionOfInterest
 from tracker_ros.msg import Target, TargetInit
 
@@ -221,3 +222,13 @@ def click_plane(publisher, x, y):
     click.header.frame_id = 'tracker_image'
     click.point.x, click.point.y = 0.01 * x, -0.01 * y
     publisher.publish(click)
+
+
+def test_messages_of_rubbish_do_not_end_the_node(tracker, camera, ros):
+    init = ros.publisher(TargetInit, '/tracker/init')
+    good = serialize_message(init_message(scene(0)[1], target_id='AAAA'))
+    init.publish(good[:14])
+    init.publish(good[:4] + b'\xff' * 60)
+    no_text = good.replace(b'AAAA', b'\xff\xfe\xff\xfe')
+    tracker.says('not tracking', lambda: init.publish(no_text))
+    assert tracker.set_target(scene(0)[1], camera.deliver(0)).success

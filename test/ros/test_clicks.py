@@ -45,3 +45,11 @@ def test_clicks_that_span_no_box_are_refused_and_forgotten():
     with pytest.raises(ValueError, match=r'span 1\.0 x 80\.0 px only'):
         click(clicks, 11, 100)
     assert click(clicks, 10, 20) is None
+
+
+@pytest.mark.parametrize('x', [float('nan'), float('inf'), -1e9])
+def test_clicks_that_are_nowhere_are_refused(x):
+    clicks = Clicks()
+    with pytest.raises(ValueError, match='not in the image'):
+        click(clicks, x, 10)
+    assert clicks.first is None

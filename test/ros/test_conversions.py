@@ -1,7 +1,9 @@
 """Pixels of messages, and messages of boxes."""
 
+import struct
 import sys
 import types
+import zlib
 
 import cv2
 import numpy as np
@@ -153,8 +155,23 @@ def test_compressed_images(format_):
     assert np.abs(decode(message).astype(int) - smooth).max() <= (0 if format_ == 'png' else 12)
 
 
+def huge_png(_):
+    """Return a PNG file that claims to have 200000 x 200000 px, more than OpenCV takes."""
+    parts = [
+        (b'IHDR', struct.pack('>IIBBBBB', 200_000, 200_000, 8, 2, 0, 0, 0)),
+        (b'IDAT', zlib.compress(bytes(100))),
+        (b'IEND', b''),
+    ]
+    chunks = (
+        struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+        for kind, data in parts
+    )
+    return b'\x89PNG\r\n\x1a\n' + b''.join(chunks)
+
+
 @pytest.mark.parametrize(
-    'damage', [lambda data: data[: len(data) // 2], lambda data: b'', lambda data: b'\0' * 500]
+    'damage',
+    [lambda data: data[: len(data) // 2], lambda _: b'', lambda _: bytes(500), huge_png],
 )
 def test_damaged_compressed_images_are_refused(damage):
     data = cv2.imencode('.jpg', np.tile(RGB, (20, 20, 1)))[1].tobytes()
