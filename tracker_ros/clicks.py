@@ -8,7 +8,6 @@ from tracker_core import Box
 from tracker_core.tracker import MIN_SIDE
 from tracker_ros.frame_buffer import Frame
 
-
 #: No image has as many pixels side by side.
 _FAR = 1e6
 
