@@ -8,11 +8,11 @@ import numpy as np
 from tracker_core.box import Box
 from tracker_core.tracker import Estimate, Image, TrackState
 
-#: RGB, easy to tell apart with all kinds of colour vision (Okabe and Ito).
+#: RGB; told apart with all kinds of colour vision (after Okabe and Ito), bright enough for text.
 STATE_COLORS = {
-    TrackState.TRACKING: (0, 158, 115),
+    TrackState.TRACKING: (60, 220, 160),
     TrackState.UNCERTAIN: (240, 228, 66),
-    TrackState.LOST: (213, 94, 0),
+    TrackState.LOST: (255, 120, 30),
 }
 TRUTH_COLOR = (255, 255, 255)
 

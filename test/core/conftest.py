@@ -46,3 +46,12 @@ def moving_square(count: int = 6, size: tuple[int, int] = (120, 160)) -> list[np
 def frames() -> list[np.ndarray]:
     """Six frames of the moving square; its first box is (50, 40, 30, 30)."""
     return moving_square()
+
+
+@pytest.fixture(scope='session')
+def development_clips() -> Path:
+    """Folder of annotated clips for development."""
+    folder = SHARED / 'data' / 'train'
+    if not folder.is_dir():
+        pytest.skip(f'no development data at {folder}')
+    return folder
