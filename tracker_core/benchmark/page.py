@@ -23,7 +23,7 @@ p { margin: 4px 0 12px; max-width: 78ch; }
 .card { background: var(--paper); border: 1px solid var(--line); border-radius: 10px;
   padding: 14px 16px; margin: 12px 0; overflow-x: auto; }
 .grid { display: grid; gap: 14px;
-  grid-template-columns: repeat(auto-fit, minmax(min(430px, 100%), 1fr)); }
+  grid-template-columns: repeat(auto-fill, minmax(min(430px, 100%), 1fr)); }
 .grid .card { margin: 0; }
 svg { display: block; width: 100%; height: auto; }
 svg.spark { height: 44px; border-bottom: 1px solid var(--line); }

@@ -14,7 +14,8 @@ from tracker_core.benchmark.tables import markdown
 _NOTE = (
     'Restarted five frames after each failure. Accuracy: mean overlap, ten frames after a start '
     'left out. Robustness: failures per 100 frames. EAO: expected average overlap, lengths '
-    '{low} to {high}. Overlaps count pixels as the rasteriser of region.c does.'
+    '{low} to {high}, not known where no sequence is that long. Overlaps '
+    'count pixels as the rasteriser of region.c does.'
 )
 
 

@@ -125,6 +125,8 @@ def test_speed_prints_a_table(capsys):
 
 
 def test_vot_report(tiny, tmp_path: Path, capsys):
+    (tmp_path / 'vot').mkdir()
+    (tmp_path / 'vot' / 'list.txt').write_text('x\ny\n')
     for name in ('x', 'y'):
         tiny.write_images(tmp_path / 'vot' / name, range(1, 13), '{:08d}.jpg')
         tiny.write_rows(tmp_path / 'vot' / name / 'groundtruth.txt', tiny.truth(12))

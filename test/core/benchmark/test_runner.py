@@ -89,6 +89,8 @@ def test_scores_and_repetitions_of_a_followed_square(folders, tmp_path: Path):
 
 
 def test_vot_protocol_from_end_to_end(tiny, tmp_path: Path):
+    (tmp_path / 'vot').mkdir()
+    (tmp_path / 'vot' / 'list.txt').write_text('x\ny\n')
     for name in ('x', 'y'):
         tiny.write_images(tmp_path / 'vot' / name, range(1, 16), '{:08d}.jpg')
         tiny.write_rows(tmp_path / 'vot' / name / 'groundtruth.txt', tiny.truth(15))

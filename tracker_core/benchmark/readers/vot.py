@@ -26,18 +26,11 @@ EAO_INTERVALS = {
 def read_vot(root: Path, only: Sequence[str] | None, name: str) -> Dataset:
     """Read a VOT workspace: ``<name>/groundtruth.txt`` with 8 (or 4) numbers per frame.
 
-    Images lie in ``<name>/color`` (since 2018) or in ``<name>`` itself; ``list.txt`` names the
-    sequences where it is there.
+    Images lie in ``<name>/color`` (since 2018) or in ``<name>`` itself. ``list.txt`` names the
+    sequences where it is there; otherwise VOT2018 has its sixty, others what is there.
     """
     title = name.upper()
-    listing = root / 'list.txt'
-    if listing.is_file():
-        names = files.listed(listing, title)
-    else:
-        names = sorted(path.parent.name for path in root.glob('*/groundtruth.txt'))
-    if not names:
-        raise FileNotFoundError(f'{title}: expected {listing} or {root}/NAME/groundtruth.txt')
-    wanted = files.chosen(names, only, title)
+    wanted = files.chosen(_names(root, name, title), only, title)
     return Dataset(
         name,
         title,
@@ -76,6 +69,18 @@ def as_polygons(regions: NDArray[np.float64]) -> NDArray[np.float64]:
     left, top, width, height = regions.T
     right, bottom = left + width, top + height
     return np.stack([left, top, right, top, right, bottom, left, bottom], axis=1)
+
+
+def _names(root: Path, name: str, title: str) -> list[str]:
+    listing = root / 'list.txt'
+    if listing.is_file():
+        return files.listed(listing, title)
+    if name == 'vot2018':
+        return files.subset(name)
+    found = sorted(path.parent.name for path in root.glob('*/groundtruth.txt'))
+    if not found:
+        raise FileNotFoundError(f'{title}: expected {listing} or {root}/NAME/groundtruth.txt')
+    return found
 
 
 def _read(folder: Path, title: str) -> BenchmarkSequence:

@@ -14,7 +14,7 @@ def test_images_lie_in_color_or_in_the_folder(tiny, tmp_path: Path, color):
     folder = tmp_path / 'ants1'
     tiny.write_images(folder / 'color' if color else folder, range(1, 5), '{:08d}.jpg')
     tiny.write_rows(folder / 'groundtruth.txt', as_polygons(tiny.truth(4)))
-    dataset = open_dataset('vot2018', tmp_path)
+    dataset = open_dataset('vot2018', tmp_path, ['ants1'])
     sequence = dataset.sequences[0]
     np.testing.assert_array_equal(sequence.truth, tiny.truth(4))
     assert sequence.polygons.shape == (4, 8)
@@ -43,8 +43,18 @@ def test_start_box_keeps_the_area_of_a_rotated_target():
 
 def test_mismatch_and_absence_are_errors(tiny, tmp_path: Path):
     with pytest.raises(FileNotFoundError, match=r'list\.txt or'):
-        open_dataset('vot2018', tmp_path)
+        open_dataset('vot2019', tmp_path)
     tiny.write_images(tmp_path / 'ants1', range(1, 4), '{:08d}.jpg')
     tiny.write_rows(tmp_path / 'ants1' / 'groundtruth.txt', tiny.truth(5))
     with pytest.raises(ValueError, match='5 regions for 3 images'):
+        open_dataset('vot2019', tmp_path)
+
+
+def test_vot2018_without_a_list_has_sixty_sequences(tiny, tmp_path: Path):
+    tiny.write_images(tmp_path / 'ants1', range(1, 4), '{:08d}.jpg')
+    tiny.write_rows(tmp_path / 'ants1' / 'groundtruth.txt', tiny.truth(3))
+    with pytest.raises(FileNotFoundError, match=r'expected .*ants3/groundtruth\.txt'):
         open_dataset('vot2018', tmp_path)
+    with pytest.raises(ValueError, match='no sequence x') as caught:
+        open_dataset('vot2018', tmp_path, ['x'])
+    assert str(caught.value).count(',') == 59
