@@ -163,6 +163,18 @@ def test_moved_environment_does_not_fit(checkout: Path) -> None:
     assert step(moved, fits) == 'no'
 
 
+def test_failure_of_pip_says_what_failed(checkout: Path) -> None:
+    python = checkout / '.ros/venv/bin/python'
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    install = 'pip_install --no-index no-such-package==1.0'
+    output = step(checkout, f'({install}) 2>&1 || echo "status $?"')
+    assert 'No matching distribution found for no-such-package==1.0' in output
+    assert 'pip could not install --no-index no-such-package==1.0' in output
+    assert output.endswith('status 1')
+
+
 def test_includes_of_the_wheel_builder_are_dropped(repository: Path) -> None:
     script = load_script(repository / 'scripts/ros_wheels_setup.py')
     cleaned = script.drop_builder_includes(INCLUDES)
