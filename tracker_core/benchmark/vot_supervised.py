@@ -114,20 +114,20 @@ def run_supervised(
     for index, image in enumerate(sequence.frames):
         if index >= len(polygons):
             break
+        size = (image.shape[1], image.shape[0])
         began = time.perf_counter()
         if index < start:
             lines.append(str(SKIPPED))
         elif index == start:
             tracker.initialize(image, start_box(polygons[index]))
+            seconds[index] = time.perf_counter() - began
             lines.append(str(STARTED))
         else:
             box = tracker.track(image).box
             seconds[index] = time.perf_counter() - began
-            size = (image.shape[1], image.shape[0])
             lines.append(_line(box, polygons[index], size))
-            start = index + RESTART_AFTER if lines[-1] == str(FAILED) else start
-        if index == start:
-            seconds[index] = time.perf_counter() - began
+            if lines[-1] == str(FAILED):
+                start = index + RESTART_AFTER
         progress(1)
     if len(lines) < len(polygons):
         raise ValueError(f'{sequence.name}: {len(lines)} frames for {len(polygons)} regions')

@@ -112,9 +112,9 @@ def serve(tracker: Tracker, trax: Any) -> None:
 
 
 def _python_path() -> str:
-    """Where this package was imported from, before whatever else is searched."""
+    """Where this package was imported from, then what the toolkit's own environment says."""
     own = str(Path(tracker_core.__file__).parents[1])
-    return os.pathsep.join(filter(None, [own, os.environ.get('PYTHONPATH', '')]))
+    return f'{own}{os.pathsep}${{PYTHONPATH}}'
 
 
 def _trax() -> ModuleType:
