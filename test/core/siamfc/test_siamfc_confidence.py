@@ -65,9 +65,7 @@ def test_rendered_target_leaves_the_image(tracker, seed):
 
 
 @pytest.mark.data
-@pytest.mark.parametrize(
-    'name', ['dtb70_MountainBike6', 'uavdt_S0310', 'tinytlp_MotorcycleChase']
-)
+@pytest.mark.parametrize('name', ['dtb70_MountainBike6', 'uavdt_S0310', 'tinytlp_MotorcycleChase'])
 def test_camera_turns_away_from_a_real_target(tracker, development_clips, name):
     """Clips that the weights were not trained on."""
     check(watch(tracker, turning_away(open_sequence(development_clips / name), 30, 30)))
