@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
 
 from geometry_msgs.msg import Point, PointStamped
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -94,10 +94,10 @@ class Camera:
         self.track.add(message, nanoseconds(message.header.stamp))
 
     def _on_init(self, message: TargetInit) -> None:
-        self._start(self._request(box_of(message), message))
+        self._start(box_of(message), message)
 
     def _on_roi(self, message: RegionOfInterest) -> None:
-        self._start(self._request(box_of_roi(message)))
+        self._start(box_of_roi(message))
 
     async def _on_set_target(
         self, request: SetTarget.Request, response: SetTarget.Response
@@ -105,39 +105,42 @@ class Camera:
         answer = Future(executor=self._node.executor)
         # With something to call the future wakes the executor, which returns to this coroutine.
         answer.add_done_callback(lambda _: None)
-        start = self._request(box_of(request.target), request.target)
-        self._start(start, answer.set_result)
+        self._start(box_of(request.target), request.target, answer=answer.set_result)
         problem = await answer
         response.success, response.message = problem is None, problem or ''
         return response
 
-    def _request(
-        self, box: Box, message: TargetInit | None = None, frame: Frame | None = None
-    ) -> StartRequest:
-        """Return the request to start on a box, which says in the log what became of it."""
+    def _start(
+        self,
+        box: Box,
+        message: TargetInit | None = None,
+        *,
+        frame: Frame | None = None,
+        answer: Callable[[str | None], None] | None = None,
+    ) -> None:
+        """Start on a box; the log and `answer` say what became of it."""
         settings = self._parameters.current
-        request = StartRequest(
-            box,
-            (message.target_id if message else '') or settings.target_id,
-            reply=lambda _: None,
-            stamp=(nanoseconds(message.header.stamp) or None) if message else None,
-            frame=frame,
-            deadline=time.monotonic() + settings.init_timeout,
-        )
-        return request
+        target_id = (message.target_id if message else '') or settings.target_id
 
-    def _start(self, request: StartRequest, answer: Any = None) -> None:
         def reply(problem: str | None) -> None:
-            self._log_start(request, problem)
+            self._log_start(target_id, box, problem)
             if answer is not None:
                 answer(problem)
 
-        request.reply = reply
-        self.track.start(request)
+        self.track.start(
+            StartRequest(
+                box,
+                target_id,
+                reply,
+                stamp=(nanoseconds(message.header.stamp) or None) if message else None,
+                frame=frame,
+                deadline=time.monotonic() + settings.init_timeout,
+            )
+        )
 
-    def _log_start(self, request: StartRequest, problem: str | None) -> None:
-        left, top, width, height = request.box.as_ltwh()
-        what = f'{request.target_id!r} at ({left:g}, {top:g}), {width:g} x {height:g} px'
+    def _log_start(self, target_id: str, box: Box, problem: str | None) -> None:
+        left, top, width, height = box.as_ltwh()
+        what = f'{target_id!r} at ({left:g}, {top:g}), {width:g} x {height:g} px'
         if problem:
             self._log.warning(f'not tracking {what}: {problem}')
         else:
@@ -184,7 +187,7 @@ class Camera:
         if box is None:
             self._log.info(f'first corner at ({x:.0f}, {y:.0f}); click on the opposite one')
         else:
-            self._start(self._request(box, frame=frame))
+            self._start(box, frame=frame)
 
     def refresh_plane(self) -> None:
         """Show the newest image on the plane, or the one of the first click while there is one."""

@@ -230,5 +230,5 @@ def test_messages_of_rubbish_do_not_end_the_node(tracker, camera, ros):
     init.publish(good[:14])
     init.publish(good[:4] + b'\xff' * 60)
     no_text = good.replace(b'AAAA', b'\xff\xfe\xff\xfe')
-    tracker.says('not tracking', lambda: init.publish(no_text))
+    tracker.says('at (120, 120), 48 x 48 px', lambda: init.publish(no_text))
     assert tracker.set_target(scene(0)[1], camera.deliver(0)).success
