@@ -71,9 +71,7 @@ def write_pictures(album: Album, record: Record, label: str, folder: Path) -> li
     with VideoWriter(video, fps) as writer:
         for picture in _pictures(album, record, label, stamps):
             writer.write(picture)
-    tracked = [stamp for stamp in stamps if stamp in record.results] or stamps
-    picks = np.linspace(0, len(tracked) - 1, min(_SHEET[0] * _SHEET[1], len(tracked)))
-    chosen = [tracked[round(pick)] for pick in picks]
+    chosen = _choose(record, [s for s in stamps if s in record.results] or stamps)
     with replacing(sheet) as temporary:
         picture = contact_sheet(list(_pictures(album, record, label, chosen)))
         cv2.imwrite(str(temporary), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
@@ -103,6 +101,22 @@ def _pictures(album: Album, record: Record, label: str, stamps: list[int]) -> It
         words += [f'IoU {overlap:.2f}'] if overlap is not None else []
         draw_text(image, '   '.join(words), (8, image.shape[0] - 8), TRUTH_COLOR)
         yield image
+
+
+def _choose(record: Record, stamps: list[int]) -> list[int]:
+    """Images for the sheet: evenly over the run, one of them where the tracker was least sure."""
+    picks = np.linspace(0, len(stamps) - 1, min(_SHEET[0] * _SHEET[1], len(stamps)))
+    chosen = [stamps[round(pick)] for pick in picks]
+    if len(chosen) > 2 and record.results:
+        unsure = min(stamps, key=lambda stamp: _confidence(record, stamp))
+        inner = range(1, len(chosen) - 1)
+        chosen[min(inner, key=lambda i: abs(chosen[i] - unsure))] = unsure
+    return sorted(chosen)
+
+
+def _confidence(record: Record, stamp: int) -> float:
+    result = record.results.get(stamp)
+    return result.estimate.confidence if result is not None else 1.0
 
 
 def _scaled(box: Box, scale: float) -> Box:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ pytest.importorskip('tracker_ros.msg', reason='tracker_ros is not built: run col
 from tracker_core import Box, Estimate, TrackState
 from tracker_core.drawing import STATE_COLORS
 from tracker_core.video import open_video
-from tracker_ros.demo_pictures import Album, contact_sheet, write_pictures
+from tracker_ros.demo_pictures import Album, _choose, contact_sheet, write_pictures
 from tracker_ros.demo_report import SECOND, Record, Result, Truth
 
 
@@ -69,6 +70,19 @@ def test_images_that_were_not_tracked_have_the_box_before_them(tmp_path: Path) -
     assert max(counts[:2]) < 20, 'nothing was known yet'
     assert min(counts[2::2]) > 2 * max(counts[3::2]), 'a thin box without words'
     assert min(counts[3::2]) > 100
+
+
+def test_sheet_shows_the_moment_of_least_confidence() -> None:
+    _, record = run((64, 48), count=400)
+    stamps = sorted(record.results)
+    unsure = stamps[101]
+    result = record.results[unsure]
+    record.results[unsure] = replace(result, estimate=replace(result.estimate, confidence=0.1))
+    chosen = _choose(record, stamps)
+    assert len(chosen) == 12
+    assert unsure in chosen
+    assert (chosen[0], chosen[-1]) == (stamps[0], stamps[-1])
+    assert chosen == sorted(chosen)
 
 
 def test_no_images_no_pictures(tmp_path: Path) -> None:
