@@ -16,8 +16,9 @@ from launch import LaunchContext, LaunchDescription
 
 CONFIG = Path(get_package_share_directory('tracker_ros')) / 'config'
 
-#: Memory of images goes back and forth within the process instead of to the system, which would
-#: have to clear it page by page each time: the tracker's share of the CPU falls by half.
+#: Freed memory of images and feature maps stays with the process instead of going back to the
+#: system, which would have to clear it page by page for the next image. Measured with SiamFC on a
+#: CPU: 45 page faults per image instead of 106 to 344, which is up to 2 ms of the 92 ms it takes.
 ALLOCATOR = {'MALLOC_MMAP_THRESHOLD_': '33554432', 'MALLOC_TRIM_THRESHOLD_': '268435456'}
 
 #: Topics in config/tracker.rviz, which hold for a node without a namespace.
