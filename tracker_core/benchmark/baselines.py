@@ -118,8 +118,12 @@ def _bgr(image: Image) -> Image:
 
 
 def _whole(box: Box, image: Image) -> tuple[int, int, int, int]:
-    """Whole pixels inside the image: OpenCV accepts nothing else, and crashes on the outside."""
-    left, top = max(round(box.left), 0), max(round(box.top), 0)
-    right = min(round(box.right), image.shape[1])
-    bottom = min(round(box.bottom), image.shape[0])
+    """Whole pixels inside the image: OpenCV accepts nothing else, and crashes on the outside.
+
+    Each number is rounded by itself, so that the size does not depend on the position.
+    """
+    left = min(max(round(box.left), 0), image.shape[1] - 1)
+    top = min(max(round(box.top), 0), image.shape[0] - 1)
+    right = min(round(box.left) + round(box.width), image.shape[1])
+    bottom = min(round(box.top) + round(box.height), image.shape[0])
     return left, top, max(right - left, 1), max(bottom - top, 1)

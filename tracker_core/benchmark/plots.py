@@ -83,7 +83,7 @@ def overlap_plot(curves: List[tuple[str, Curve]], interval: tuple[int, int]) -> 
         axes.plot(np.arange(1, len(curve) + 1), curve, color=color(index), label=label, lw=2)
     axes.axvspan(*interval, color='#000000', alpha=0.06, lw=0)
     axes.set(title='Expected overlap', xlabel='sequence length, frames', ylim=(0, 1))
-    axes.legend(frameon=False)
+    axes.legend(framealpha=0.85, edgecolor='none')
     return _svg(figure)
 
 
@@ -142,7 +142,8 @@ def _curves(
     for index, (name, curve, value) in enumerate(lines):
         axes.plot(thresholds, curve, color=color(index), label=f'{name}  {value:.3f}', lw=2)
     axes.set(title=title, xlabel=label, ylim=(0, 1.02), xlim=(thresholds[0], thresholds[-1]))
-    axes.legend(frameon=False, loc='lower left' if thresholds[-1] == 1 else 'lower right')
+    place = 'lower left' if thresholds[-1] == 1 else 'lower right'
+    axes.legend(loc=place, framealpha=0.85, edgecolor='none')
     return _svg(figure)
 
 

@@ -12,7 +12,7 @@ from tracker_core.benchmark import page, plots
 from tracker_core.benchmark.attributes import DEFINITIONS, sequence_attributes
 from tracker_core.benchmark.dataset import Dataset
 from tracker_core.benchmark.evaluation import Evaluation
-from tracker_core.benchmark.moments import draw_moments, worst_moments
+from tracker_core.benchmark.moments import LOST_OVERLAP, draw_moments, worst_moments
 from tracker_core.benchmark.one_pass import Convention
 from tracker_core.benchmark.published import published
 from tracker_core.benchmark.results import ResultFolder
@@ -270,8 +270,8 @@ def _moments(report: Report, count: int) -> str:
     if not figures:
         return ''
     note = (
-        'The longest stretches without the target: the last frame with it, and shortly after. '
-        'White is the truth.'
+        f'The longest stretches with an overlap below {LOST_OVERLAP}: the frame before, and '
+        'shortly after. White is the truth.'
     )
     return page.section('Worst moments', note, page.grid(figures))
 

@@ -9,6 +9,7 @@ import pytest
 from tracker_core import Box, TrackState
 from tracker_core.benchmark.baselines import (
     BASELINE_NAMES,
+    _whole,
     available_baselines,
     build_baseline,
     find_networks,
@@ -58,6 +59,19 @@ def test_images_are_rgb_for_us_and_bgr_for_opencv(frames, monkeypatch):
     tracker._create = Fake
     tracker.initialize(frames[0], Box(-3.4, 1.6, 10, 10))
     assert seen == [(frames[0][0, 0, ::-1].tolist(), (0, 2, 7, 10))]
+
+
+@pytest.mark.parametrize(
+    ('box', 'expected'),
+    [
+        (Box(10.4, 20.6, 6.4, 7.4), (10, 21, 6, 7)),
+        (Box(10.6, 20.4, 6.4, 7.4), (11, 20, 6, 7)),
+        (Box(150.4, -2.4, 20.4, 9.4), (150, 0, 10, 7)),
+        (Box(159.9, 119.9, 0.1, 0.1), (159, 119, 1, 1)),
+    ],
+)
+def test_position_and_size_are_rounded_by_themselves(box, expected):
+    assert _whole(box, np.zeros((120, 160, 3), np.uint8)) == expected
 
 
 def test_errors_say_what_to_do(tmp_path: Path, monkeypatch, frames):
