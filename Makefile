@@ -5,7 +5,8 @@ SHELL := /bin/bash
 # --name 'value' where the variable is set; the value may hold spaces and quotes.
 option = $(if $($(1)),--$(2) '$(subst ','\'',$($(1)))')
 demo_options = $(call option,VIDEO,video) $(call option,BOX,box) \
-  $(call option,MODEL,model) $(call option,SECONDS,seconds) $(call option,DEVICE,device)
+  $(call option,MODEL,model) $(call option,SECONDS,seconds) $(call option,DEVICE,device) \
+  $(call option,RATE,rate) $(call option,OUTPUT,output)
 activate = source .ros/setup.bash
 
 .PHONY: setup demo test check bench clean distclean help
@@ -13,7 +14,7 @@ activate = source .ros/setup.bash
 setup:  ## virtual environment, ROS 2 and colcon build, all inside .ros/
 	@scripts/bootstrap
 
-demo: setup  ## follow a target; VIDEO=file BOX=x,y,w,h MODEL=siamfc SECONDS=20 DEVICE=cpu choose
+demo: setup  ## follow a target; VIDEO=file BOX=x,y,w,h MODEL=siamfc SECONDS=20 RATE=10 DEVICE=cpu choose
 	@$(activate) && python -m tracker_ros.demo $(demo_options)
 
 test: setup  ## all test suites through colcon
