@@ -29,7 +29,7 @@ class Shot:
     `truth` is None where nothing is known, and `visible` 0 where the target is hidden or absent.
     """
 
-    #: Renders or returns the RGB image (H, W, 3); a shot that is left out costs next to nothing.
+    #: Renders or returns the RGB image (H, W, 3); a shot that is left out is never rendered.
     image: Callable[[], Pixels]
     truth: Box | None
     visible: float
