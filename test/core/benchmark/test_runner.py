@@ -81,7 +81,7 @@ def test_scores_and_repetitions_of_a_followed_square(folders, tmp_path: Path):
     assert evaluation.summary.precision20 == 1
     assert evaluation.summary.op50 > 0.9
     assert len(evaluation.runs) == 3, 'three equal repetitions are enough'
-    assert evaluation.spread('auc') == pytest.approx(0, abs=1e-12)  # np.std of equal numbers rounds
+    assert evaluation.spread('auc') == pytest.approx(0, abs=1e-12)  # rounding of np.std
     seconds = folder.seconds('a')
     assert len(seconds) == 8 and (seconds > 0).all()
     assert evaluation.speed is not None
