@@ -39,7 +39,7 @@ def test_results_are_the_same_with_any_number_of_workers(folders, tmp_path: Path
 
 def test_a_run_goes_on_where_it_stopped(folders, tmp_path: Path):
     dataset = open_dataset('folders', folders('a', 'b'))
-    run(dataset, [KCF], tmp_path / 'r', QUIET)
+    assert run(dataset, [KCF], tmp_path / 'r', QUIET) == {}
     folder = ResultFolder.of(tmp_path / 'r', dataset, 'kcf')
     folder.boxes_path('b').unlink()
     folder.boxes_path('a').write_text('untouched\n')
@@ -75,7 +75,7 @@ def test_a_tracker_that_cannot_be_built_stops_before_anything_runs(folders, tmp_
 
 def test_scores_and_repetitions_of_a_followed_square(folders, tmp_path: Path):
     dataset = open_dataset('folders', folders('a', 'b'))
-    run(dataset, [KCF], tmp_path / 'r', RunOptions(repeat=15, quiet=True))
+    assert run(dataset, [KCF], tmp_path / 'r', RunOptions(repeat=15, quiet=True)) == {}
     folder = ResultFolder.of(tmp_path / 'r', dataset, 'kcf')
     evaluation = evaluate(dataset, folder)
     assert evaluation.summary.precision20 == 1
