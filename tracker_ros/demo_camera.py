@@ -86,15 +86,16 @@ class DemoCamera(Node):
             rclpy.spin_once(self, timeout_sec=0.05)
         fps = self._values['rate'] or self.footage.fps
         self.get_logger().info(f'{self.footage.name} at {fps:g} images/s')
-        start, published = time.monotonic(), 0
+        start, published = 0.0, 0
         for index, shot in enumerate(self._shots()):
-            due = start + index / fps
-            if self.footage.live:
-                due = time.monotonic()
-            elif time.monotonic() > due + 1 / fps:
+            late = published and time.monotonic() > start + (index + 1) / fps
+            if late and not self.footage.live:
                 continue
             image = shot.image()
-            self._wait(due)
+            if not published:
+                # The clock starts here: the first image takes far longer than the others.
+                start = time.monotonic()
+            self._wait(time.monotonic() if self.footage.live else start + index / fps)
             self._publish(image, shot)
             published += 1
         return published
