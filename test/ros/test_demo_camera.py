@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -121,10 +122,11 @@ def test_keeps_the_rate_it_is_told(start: Any, clip: Path) -> None:
 def test_a_camera_that_cannot_keep_up_leaves_images_out(start: Any) -> None:
     camera = start(rate=300.0)
     assert camera.finish() == 0, camera.log
-    published = len(camera.infos.messages)
+    # Its own words: what was received by now depends on how busy the listener is.
+    published = int(re.findall(r'(\d+) images published', camera.log)[0])
     assert 2 <= published < len(Scene(DEMO_SCENE, DEMO_SEED))
-    stamps = np.array([stamp_of(m) for m in camera.infos.messages])
-    assert (stamps[-1] - stamps[0]) / 1e9 < 20, 'it does not fall behind'
+    times = [float(second) for second in re.findall(r'\[INFO\] \[([\d.]+)\]', camera.log)]
+    assert times[-1] - times[0] < 20, 'it does not fall behind'
 
 
 def test_compresses_on_demand(start: Any, clip: Path) -> None:
