@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tracker_core.atomic import replacing
 from tracker_core.benchmark import page, plots
-from tracker_core.benchmark.attributes import DEFINITIONS, sequence_attributes
+from tracker_core.benchmark.attributes import DEFINITIONS, collect_attributes
 from tracker_core.benchmark.dataset import Dataset
 from tracker_core.benchmark.evaluation import Evaluation
 from tracker_core.benchmark.moments import LOST_OVERLAP, draw_moments, worst_moments
@@ -128,16 +128,12 @@ def headline(evaluations: List[Evaluation]) -> str:
 
 
 def attribute_rows(report: Report) -> list[list[str]]:
-    """Header and one row per attribute with the mean AUC of every tracker."""
-    by_attribute: dict[str, list[str]] = {}
-    for sequence in report.dataset.sequences:
-        if sequence.is_public:
-            for attribute in sequence_attributes(sequence):
-                by_attribute.setdefault(attribute, []).append(sequence.name)
-    rows = [['Attribute', 'Sequences', *(each.label for each in report.evaluations)]]
-    for attribute, names in sorted(by_attribute.items()):
-        cells = [_mean_auc(each, names) for each in report.evaluations]
-        rows.append([attribute, str(len(names)), *cells])
+    """Header and one row per attribute with its source and the mean AUC of every tracker."""
+    public = [each for each in report.dataset.sequences if each.is_public]
+    rows = [['Attribute', 'Source', 'Sequences', *(each.label for each in report.evaluations)]]
+    for attribute in collect_attributes(public):
+        cells = [_mean_auc(each, attribute.sequences) for each in report.evaluations]
+        rows.append([attribute.name, attribute.source, str(len(attribute.sequences)), *cells])
     return rows
 
 
@@ -169,7 +165,7 @@ def _measure(name: str) -> str:
     return titles.get(name, name.replace('_', ' '))
 
 
-def _mean_auc(evaluation: Evaluation, names: list[str]) -> str:
+def _mean_auc(evaluation: Evaluation, names: List[str]) -> str:
     found = [evaluation.scores[name].auc for name in names if name in evaluation.scores]
     return f'{sum(found) / len(found):.3f}' if found else '-'
 
@@ -222,8 +218,17 @@ def _attributes(report: Report) -> str:
     rows = attribute_rows(report)
     if len(rows) == 1:
         return ''
-    note = '; '.join(f'<b>{page.escape(name)}</b>: {text}' for name, text in DEFINITIONS.items())
-    return page.section('By attribute', note + '. AUC.', page.card(_heat(rows, 2)))
+    computed = {row[0] for row in rows if row[1] == 'computed'}
+    note = '; '.join(
+        f'<b>{page.escape(name)}</b>: {text}'
+        for name, text in DEFINITIONS.items()
+        if name in computed
+    )
+    published = (
+        'Published ones are those of the data set. ' if len(rows) > len(computed) + 1 else ''
+    )
+    note = f'AUC. {published}{f"Computed from the boxes: {note}." if note else ""}'
+    return page.section('By attribute', note, page.card(_heat(rows, 3)))
 
 
 def _sequences(report: Report) -> str:

@@ -3,14 +3,22 @@
 import numpy as np
 import pytest
 
-from tracker_core.benchmark.attributes import sequence_attributes
+from tracker_core.benchmark.attributes import (
+    Attribute,
+    collect_attributes,
+    computed_attributes,
+)
 from tracker_core.benchmark.dataset import BenchmarkSequence, ImageList
 
 STILL = np.array([[50.0, 50, 30, 20]] * 5)
 
 
 def attributes(truth: np.ndarray, **more) -> tuple[str, ...]:
-    return sequence_attributes(BenchmarkSequence('s', ImageList('s', []), truth, **more))
+    return computed_attributes(sequence(truth, **more))
+
+
+def sequence(truth: np.ndarray, name: str = 's', **more) -> BenchmarkSequence:
+    return BenchmarkSequence(name, ImageList(name, []), truth, **more)
 
 
 def test_a_still_target_has_none():
@@ -39,6 +47,23 @@ def test_limits_are_not_crossed_by_reaching_them():
     assert attributes(truth) == ()
 
 
-def test_published_and_hidden():
+def test_hidden_frames_count_as_absence():
     visible = np.array([True, True, False, True, True])
-    assert attributes(STILL, visible=visible, attributes=('blur',)) == ('blur', 'absence')
+    assert attributes(STILL, visible=visible) == ('absence',)
+
+
+def test_published_attributes_replace_computed_ones_of_the_same_name():
+    jump = STILL.copy()
+    jump[2] = [75, 50, 26, 15]
+    found = collect_attributes(
+        [
+            sequence(jump, 'a', attributes=('blur', 'low resolution')),
+            sequence(jump, 'b', attributes=('blur',)),
+            sequence(STILL, 'c'),
+        ]
+    )
+    assert found == [
+        Attribute('blur', 'published', ('a', 'b')),
+        Attribute('fast motion', 'computed', ('a', 'b')),
+        Attribute('low resolution', 'published', ('a',)),
+    ]

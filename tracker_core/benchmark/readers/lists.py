@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import configparser
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tracker_core.benchmark.dataset import BenchmarkSequence, Dataset, ImageList
-from tracker_core.benchmark.readers import files
+from tracker_core.benchmark.readers import attribute_files, files
 from tracker_core.sequence import Boxes
 from tracker_core.video import DEFAULT_FPS
 
@@ -20,7 +21,8 @@ Only = Sequence[str] | None
 def read_lasot(root: Path, only: Only, name: str) -> Dataset:
     """Read the test part of LaSOT: ``<class>/<class-n>/img``, or ``<class-n>/img``.
 
-    A frame is visible where neither ``full_occlusion.txt`` nor ``out_of_view.txt`` says 1.
+    A frame is visible where neither ``full_occlusion.txt`` nor ``out_of_view.txt`` says 1; a
+    sequence with such frames has the attribute of that name.
     """
     title = 'LaSOT (test)'
     wanted = files.chosen(files.subset('lasot_test'), only, title)
@@ -52,7 +54,7 @@ def read_got10k(root: Path, only: Only, name: str) -> Dataset:
     """Read the validation or test part of GOT-10k: ``val/list.txt``, ``val/<name>/00000001.jpg``.
 
     Of the test part only the first boxes are public. A frame is visible where ``cover.label`` is
-    above 0.
+    above 0. ``absence.label`` and ``cut_by_image.label`` give attributes where they are there.
     """
     part = name.removeprefix('got10k_')
     title = f'GOT-10k ({part})'
@@ -68,7 +70,10 @@ def read_got10k(root: Path, only: Only, name: str) -> Dataset:
 
 
 def read_tc128(root: Path, only: Only, name: str) -> Dataset:
-    """Read Temple-Color-128: ``<Name>/<Name>_gt.txt``, ``<Name>_frames.txt``, ``img/0001.jpg``."""
+    """Read Temple-Color-128: ``<Name>/<Name>_gt.txt``, ``<Name>_frames.txt``, ``img/0001.jpg``.
+
+    ``<Name>_att.txt`` has the flags of the attributes, in the order of OTB.
+    """
     title = 'TC-128'
     names = sorted(path.parent.name for path in root.glob('*/*_gt.txt'))
     if not names:
@@ -82,10 +87,14 @@ def _read_lasot(root: Path, name: str, title: str) -> BenchmarkSequence:
     kind = name.rsplit('-', 1)[0]
     folder = root / kind / name if (root / kind).is_dir() else root / name
     truth = files.boxes(folder / 'groundtruth.txt', label)
-    hidden = np.zeros(len(truth), bool)
-    for file in ('full_occlusion.txt', 'out_of_view.txt'):
-        hidden |= _flags(folder / file, label, len(truth)) > 0
-    return _sequence(name, files.images(folder / 'img', label), truth, label, ~hidden)
+    hidden = {
+        kind: _flags(folder / f'{kind.replace(" ", "_")}.txt', label, len(truth)) > 0
+        for kind in ('full occlusion', 'out of view')
+    }
+    visible = ~np.any(list(hidden.values()), axis=0)
+    paths = files.images(folder / 'img', label)
+    attributes = tuple(kind for kind, rows in hidden.items() if rows.any())
+    return replace(_sequence(name, paths, truth, label, visible), attributes=attributes)
 
 
 def _read_trackingnet(folder: Path, name: str, title: str) -> BenchmarkSequence:
@@ -102,7 +111,10 @@ def _read_got10k(folder: Path, title: str) -> BenchmarkSequence:
     visible = None
     if len(truth) > 1:
         visible = _flags(folder / 'cover.label', label, len(truth)) > 0
-    return _sequence(folder.name, paths, truth, label, visible, _fps(folder / 'meta_info.ini'))
+    sequence = _sequence(folder.name, paths, truth, label, visible, _fps(folder / 'meta_info.ini'))
+    labels = {'absence': 'absence.label', 'cut by the image border': 'cut_by_image.label'}
+    held = (name for name, file in labels.items() if _any_flag(folder / file, label))
+    return replace(sequence, attributes=tuple(held))
 
 
 def _read_tc128(folder: Path, title: str) -> BenchmarkSequence:
@@ -112,7 +124,13 @@ def _read_tc128(folder: Path, title: str) -> BenchmarkSequence:
     if len(span) != 2:
         raise ValueError(f'{label}: expected "start,end" in {folder.name}_frames.txt')
     paths = files.images_between(folder / 'img', int(span[0]), int(span[1]), label)
-    return _sequence(folder.name, paths, truth, label)
+    flags = folder / f'{folder.name}_att.txt'
+    attributes = attribute_files.read_attributes(flags, attribute_files.OTB, label)
+    return replace(_sequence(folder.name, paths, truth, label), attributes=attributes)
+
+
+def _any_flag(path: Path, label: str) -> bool:
+    return path.is_file() and bool((files.flags(path, label) > 0).any())
 
 
 def _flags(path: Path, label: str, count: int) -> NDArray[np.float64]:

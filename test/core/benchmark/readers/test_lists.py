@@ -18,6 +18,7 @@ def test_lasot_frames_are_visible_unless_a_file_says_otherwise(tiny, tmp_path: P
     dataset = open_dataset('lasot', tmp_path, ['dog-1'])
     assert dataset.sequences[0].visible.tolist() == [True, False, True, False, True]
     assert dataset.family == 'lasot'
+    assert dataset.sequences[0].attributes == ('full occlusion', 'out of view')
 
 
 def test_lasot_has_280_test_sequences_and_says_which_file_is_missing(tmp_path: Path):
@@ -70,6 +71,15 @@ def test_got10k_validation(tiny, tmp_path: Path):
     assert sequence.visible.tolist() == [True, True, False, True, True, True]
     assert sequence.frames.fps == 10
     assert dataset.layout == 'nested'
+    assert sequence.attributes == (), 'absence.label is 0 everywhere'
+
+
+def test_got10k_labels_are_attributes(tiny, tmp_path: Path):
+    folder = make_got10k(tiny, tmp_path, 'val')
+    (folder / 'absence.label').write_text('0\n0\n1\n0\n0\n0\n')
+    (folder / 'cut_by_image.label').write_text('1\n' * 6)
+    sequence = open_dataset('got10k_val', tmp_path).sequences[0]
+    assert sequence.attributes == ('absence', 'cut by the image border')
 
 
 def test_got10k_test_has_one_public_box(tiny, tmp_path: Path):
@@ -93,6 +103,10 @@ def test_tc128_has_a_frame_range_per_sequence(tiny, tmp_path: Path):
     sequence = open_dataset('tc128', tmp_path).sequences[0]
     assert sequence.frames.paths[0].name == '0003.jpg'
     assert sequence.length == len(sequence.truth) == 6
+    assert sequence.attributes == ()
+    tiny.write_rows(folder / 'Ball_ce1_att.txt', np.array([1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0]))
+    sequence = open_dataset('tc128', tmp_path).sequences[0]
+    assert sequence.attributes == ('illumination variation', 'out of view')
 
 
 def test_tc128_that_is_not_there(tmp_path: Path):

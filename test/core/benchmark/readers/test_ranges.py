@@ -16,6 +16,10 @@ def test_otb_counts_pixels_from_one_and_takes_any_separator(tiny, tmp_path: Path
     dataset = open_dataset('otb100', tmp_path, ['Deer'])
     np.testing.assert_array_equal(dataset.sequences[0].truth, tiny.truth(71))
     assert dataset.origin == 1
+    flags = np.array([0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1])
+    tiny.write_rows(tmp_path / 'anno' / 'att' / 'Deer.txt', flags)
+    deer = open_dataset('otb100', tmp_path, ['Deer']).sequences[0]
+    assert deer.attributes == ('out-of-plane rotation', 'low resolution')
 
 
 def test_otb_sequences_that_start_late_or_skip_frames(tiny, tmp_path: Path):
@@ -96,6 +100,22 @@ def test_uav_sequences_are_cuts_of_a_folder_and_may_lack_the_target(tiny, tmp_pa
     assert sequence.length == 407
     assert np.isnan(sequence.truth[3]).all() and not np.isnan(sequence.truth[2]).any()
     assert dataset.family == 'uav'
+    assert sequence.attributes == ()
+
+
+def test_uav_attributes_stand_in_the_published_order(tiny, tmp_path: Path):
+    folder = tmp_path / 'data_seq' / 'UAV123_10fps' / 'car8'
+    tiny.write_images(folder, range(440, 860), '{:06d}.jpg')
+    annotation = tmp_path / 'anno' / 'UAV123_10fps'
+    tiny.write_rows(annotation / 'car8_2.txt', tiny.truth(407))
+    flags = np.zeros(12)
+    flags[[0, 1, 11]] = 1
+    tiny.write_rows(annotation / 'att' / 'car8_2.txt', flags)
+    sequence = open_dataset('uav123_10fps', tmp_path, ['car8_2']).sequences[0]
+    assert sequence.attributes == ('scale variation', 'aspect ratio change', 'similar object')
+    tiny.write_rows(annotation / 'att' / 'car8_2.txt', flags[:11])
+    with pytest.raises(ValueError, match=r'car8_2\.txt has 11 flags, expected 12'):
+        open_dataset('uav123_10fps', tmp_path, ['car8_2'])
 
 
 def test_uav20l_has_its_own_annotation(tiny, tmp_path: Path):
@@ -129,13 +149,14 @@ def test_original_nfs_keeps_every_eighth_annotation(tiny, tmp_path: Path, extra)
     tiny.write_images(folder / 'Skiing_red', range(1, 21 + extra), '{:05d}.jpg')
     boxes = tiny.truth(160)
     lines = [
-        f'0 {x:g} {y:g} {x + w:g} {y + h:g} {i} 0 0 0 "person"'
+        f'0 {x:g} {y:g} {x + w:g} {y + h:g} {i} 0 {i // 100} 0 "person"'
         for i, (x, y, w, h) in enumerate(boxes)
     ]
     (folder / 'Skiing_red.txt').write_text('\n'.join(lines))
     sequence = open_dataset('nfs', tmp_path, ['Skiing_red']).sequences[0]
     np.testing.assert_array_equal(sequence.truth, boxes[::8][: 20 + extra])
     assert sequence.length == len(sequence.truth)
+    assert sequence.attributes == ('occlusion',)
 
 
 def test_original_nfs_of_another_length_is_an_error(tiny, tmp_path: Path):
