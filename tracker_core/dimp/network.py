@@ -1,0 +1,134 @@
+"""The DiMP networks: backbone, classifier with its model predictor, IoU-Net.
+
+Bhat et al. 2019, section 3 and figure 2. State-dict keys are those of the published checkpoints,
+whose unused fourth stage of the backbone and `fc` are dropped.
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+from tracker_core.iou_net import IoUNet
+from tracker_core.resnet import BasicBlock, ResNet, resnet18, resnet50
+from tracker_core.target_filter import (
+    DensityDescent,
+    FilterFit,
+    FilterInitializer,
+    InstanceL2Norm,
+    SteepestDescent,
+)
+
+#: Side of the target filter in cells.
+FILTER_SIZE = 4
+#: Input pixels per cell of the score map.
+STRIDE = 16
+
+
+class Classifier(nn.Module):
+    """Features that tell targets apart, and the predictor of a target's filter (figure 2)."""
+
+    def __init__(
+        self,
+        feature_extractor: nn.Sequential,
+        channels: int,
+        optimizer: SteepestDescent | DensityDescent,
+    ) -> None:
+        super().__init__()
+        self.feature_extractor = feature_extractor
+        self.filter_initializer = FilterInitializer(channels, FILTER_SIZE, STRIDE)
+        self.filter_optimizer = optimizer
+
+    def fit(
+        self,
+        features: Tensor,
+        boxes_ltwh: Tensor,
+        iterations: int,
+        sample_weights: Tensor | None = None,
+        *,
+        with_losses: bool = False,
+    ) -> FilterFit:
+        """Predict the filters of S targets from N samples each (section 3.3 and algorithm 1).
+
+        features: (N, S, C, H, W); boxes_ltwh: (N, S, 4) in input pixels; sample_weights: (N, S).
+        """
+        start = self.filter_initializer(features, boxes_ltwh)
+        fit: FilterFit = self.filter_optimizer(
+            start, features, boxes_ltwh, iterations, sample_weights, with_losses=with_losses
+        )
+        return fit
+
+
+class DiMP(nn.Module):
+    """Backbone, classifier and box regressor of one of the published variants."""
+
+    def __init__(self, backbone: ResNet, classifier: Classifier) -> None:
+        super().__init__()
+        self.feature_extractor = backbone
+        self.classifier = classifier
+        channels = backbone.channels
+        self.bb_regressor = IoUNet(channels['layer2'], channels['layer3'])
+
+    def backbone(self, images: Tensor) -> dict[str, Tensor]:
+        """Features `layer2` and `layer3` of normalised images (N, 3, H, W), strides 8 and 16."""
+        layers: dict[str, Tensor] = self.feature_extractor(images, ('layer2', 'layer3'))
+        return layers
+
+    def classification_features(self, layer3: Tensor) -> Tensor:
+        """Features (N, C, h, w) that filters are learned on and applied to, from `layer3`."""
+        features: Tensor = self.classifier.feature_extractor(layer3)
+        return features
+
+
+def dimp18() -> DiMP:
+    """DiMP-18: a residual block and a convolution to 256 channels on ResNet-18."""
+    return _on_resnet18(SteepestDescent())
+
+
+def dimp50() -> DiMP:
+    """DiMP-50: a convolution to 512 channels on ResNet-50."""
+    return _on_resnet50(SteepestDescent())
+
+
+def prdimp18() -> DiMP:
+    """PrDiMP-18: DiMP-18 with probabilistic classification and box regression."""
+    return _on_resnet18(DensityDescent())
+
+
+def prdimp50() -> DiMP:
+    """PrDiMP-50: DiMP-50 with probabilistic classification and box regression."""
+    return _on_resnet50(DensityDescent())
+
+
+def super_dimp() -> DiMP:
+    """SuperDiMP: DiMP-50's classifier with PrDiMP's box regression, for larger search regions."""
+    # A quarter of the target in a search region of six targets and 22 cells.
+    return _on_resnet50(SteepestDescent(label_sigma=0.25 / 6 * 22))
+
+
+def _on_resnet18(optimizer: SteepestDescent | DensityDescent) -> DiMP:
+    features = nn.Sequential(BasicBlock(256, 256), _final_convolution(256, 256), _norm(256))
+    return DiMP(resnet18(), Classifier(_drawn(features), 256, optimizer))
+
+
+def _on_resnet50(optimizer: SteepestDescent | DensityDescent) -> DiMP:
+    features = nn.Sequential(_final_convolution(1024, 512), _norm(512))
+    return DiMP(resnet50(), Classifier(_drawn(features), 512, optimizer))
+
+
+def _final_convolution(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+
+
+def _norm(channels: int) -> InstanceL2Norm:
+    return InstanceL2Norm(math.sqrt(1 / (channels * FILTER_SIZE**2)))
+
+
+def _drawn(features: nn.Sequential) -> nn.Sequential:
+    """Draw convolutions N(0, sqrt(2 / (k k outputs))), as in the backbone."""
+    for module in features.modules():
+        if isinstance(module, nn.Conv2d):
+            fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels
+            nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
+    return features
