@@ -1,0 +1,73 @@
+"""The IoU network: shapes, gradients in the boxes, refinement."""
+
+import pytest
+import torch
+from torch.autograd import gradcheck
+
+from tracker_core.iou_net import IoUNet, refine_boxes
+
+
+@pytest.fixture(scope='module')
+def setting():
+    """A small network in double precision, a modulation, an embedding of a 96 px image."""
+    torch.manual_seed(0)
+    network = IoUNet(4, 6).double().eval().requires_grad_(False)
+    layers = torch.randn(1, 4, 12, 12).double(), torch.randn(1, 6, 6, 6).double()
+    box = torch.tensor([[20.0, 24.0, 40.0, 36.0]]).double()
+    return network, network.modulation(*layers, box), network.embed(*layers)
+
+
+def test_shapes(setting):
+    network, modulation, embedding = setting
+    assert [tuple(m.shape) for m in modulation] == [(1, 256, 1, 1)] * 2
+    assert all((m >= 0).all() for m in modulation)
+    assert [tuple(e.shape) for e in embedding] == [(1, 256, 12, 12), (1, 256, 6, 6)]
+    boxes = torch.rand(1, 7, 4).double() * 20 + 20
+    assert network.predict(modulation, embedding, boxes).shape == (1, 7)
+
+
+def test_gradient_in_the_boxes(setting):
+    network, modulation, embedding = setting
+    boxes = torch.tensor([[[17.3, 22.1, 38.7, 41.2], [30.4, 28.9, 21.3, 33.8]]]).double()
+    assert gradcheck(lambda b: network.predict(modulation, embedding, b), boxes.requires_grad_())
+
+
+def test_boxes_are_independent(setting):
+    network, modulation, embedding = setting
+    boxes = torch.rand(1, 5, 4).double() * 30 + 20
+    together = network.predict(modulation, embedding, boxes)
+    alone = [network.predict(modulation, embedding, boxes[:, i : i + 1]) for i in range(5)]
+    torch.testing.assert_close(together, torch.cat(alone, 1))
+
+
+@pytest.mark.parametrize(('space', 'length'), [('default', 0.1), ('relative', 1e-5)])
+def test_refinement_climbs(setting, space, length):
+    network, modulation, embedding = setting
+    boxes = torch.tensor([[[17.3, 22.1, 38.7, 41.2], [30.4, 28.9, 21.3, 33.8]]]).double()
+    scale = float(network.predict(modulation, embedding, boxes).abs().max())
+    options = {'step_length': length / scale, 'space': space}
+    refined, before = refine_boxes(network, modulation, embedding, boxes, steps=1, **options)
+    torch.testing.assert_close(before, network.predict(modulation, embedding, boxes))
+    after = network.predict(modulation, embedding, refined)
+    assert (after > before).all()
+    assert (refined[..., 2:] > 0).all()
+
+
+def test_refinement_without_steps_changes_nothing(setting):
+    network, modulation, embedding = setting
+    boxes = torch.tensor([[[17.3, 22.1, 38.7, 41.2]]]).double()
+    for space in ('default', 'relative'):
+        refined, _ = refine_boxes(
+            network, modulation, embedding, boxes, steps=0, step_length=1.0, space=space
+        )
+        torch.testing.assert_close(refined, boxes)
+
+
+def test_step_length_of_position_and_size(setting):
+    network, modulation, embedding = setting
+    boxes = torch.tensor([[[17.3, 22.1, 38.7, 41.2]]]).double()
+    refined, _ = refine_boxes(
+        network, modulation, embedding, boxes, steps=1, step_length=(1e-4, 0.0), space='relative'
+    )
+    torch.testing.assert_close(refined[..., 2:], boxes[..., 2:])
+    assert not torch.equal(refined[..., :2], boxes[..., :2])
