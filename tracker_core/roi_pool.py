@@ -19,8 +19,8 @@ def roi_pool(
     """
     rows, columns = (size, size) if isinstance(size, int) else size
     left, top, right, bottom = (boxes_ltrb * scale).unbind(-1)
-    over_y = _bin_weights(top, bottom, rows, features.shape[2]).to(features.dtype)
-    over_x = _bin_weights(left, right, columns, features.shape[3]).to(features.dtype)
+    over_y = bin_weights(top, bottom, rows, features.shape[2]).to(features.dtype)
+    over_x = bin_weights(left, right, columns, features.shape[3]).to(features.dtype)
     count, boxes = boxes_ltrb.shape[:2]
     channels, height, width = features.shape[1:]
     # (N, K rows, H) x (N, H, W C): all boxes of a map in one product, channels last.
@@ -32,8 +32,11 @@ def roi_pool(
     return pooled.view(count, boxes, rows, columns, channels).permute(0, 1, 4, 2, 3)
 
 
-def _bin_weights(start: Tensor, stop: Tensor, bins: int, cells: int) -> Tensor:
-    """Mean of every cell's hat function over every bin of [start, stop]: (N, K, bins, cells)."""
+def bin_weights(start: Tensor, stop: Tensor, bins: int, cells: int) -> Tensor:
+    """Mean of every cell's hat function over every bin of [start, stop]: (N, K, bins, cells).
+
+    start, stop: (N, K) in feature cells. These are the factors of `roi_pool` along one axis.
+    """
     width = (stop - start).clamp(min=0) / bins
     edges = start[..., None] + width[..., None] * torch.arange(
         bins + 1, dtype=start.dtype, device=start.device
