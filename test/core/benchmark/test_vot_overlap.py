@@ -40,6 +40,25 @@ def test_a_diamond():
     assert pixel_overlap(diamond, box(0, 0, 4, 4)) == 11 / 25
 
 
+def test_many_pairs_are_scored_as_each_by_itself():
+    """Crossed, degenerate and distant quadrilaterals among more pairs than are done at once."""
+    rng = np.random.default_rng(3)
+    a = np.round(rng.normal(0, 20, (600, 8)) + rng.uniform(-20, 120, (600, 1)))
+    b = a + rng.normal(0, 6, (600, 8))
+    b[::7] += 500
+    b[::11] = np.nan
+    together = pixel_overlaps(a, b, (100, 80))
+    alone = [pixel_overlap(p, q, (100, 80)) for p, q in zip(a, b, strict=True)]
+    np.testing.assert_array_equal(together, alone)
+    assert 0.2 < np.mean(together > 0) < 0.8
+
+
+def test_a_crossed_quadrilateral():
+    """A bow tie: row 1 has the columns 0, 1 and 5, 6; rows 0 and 6 are full, as is the middle."""
+    bow = np.array([0, 0, 6, 6, 6, 0, 0, 6], dtype=float)
+    assert pixel_overlap(bow, box(0, 0, 6, 6)) == (7 + 4 + 6 + 7 + 6 + 4 + 7) / 49
+
+
 @pytest.mark.data
 @pytest.mark.parametrize(
     ('key', 'less'), [('pysot', None), ('pysot_bounded', 0), ('pysot_bounded_m1', 1)]
