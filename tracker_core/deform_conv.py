@@ -1,0 +1,126 @@
+"""Modulated deformable convolution (DCNv2, Zhu et al. 2019) in plain PyTorch."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+#: Of the kernel; stride 1, padding 1 and one deformable group are the only form in use.
+KERNEL_SIZE = 3
+TAPS = KERNEL_SIZE**2
+
+
+def deform_conv(
+    features: Tensor, offsets: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None = None
+) -> Tensor:
+    """Convolve 3 x 3 (stride 1, padding 1) with moved and weighted taps (paper eq. 1).
+
+    features: (N, C, H, W), zero outside. offsets: (N, 18, H, W) in cells; channels 2t and 2t + 1
+    move tap t = 3 row + column by (dy, dx). mask: (N, 9, H, W), the factor of each tap, in [0, 1].
+    weight: (D, C, 3, 3). bias: (D,). Returns (N, D, H, W), channels last in memory. Differentiable
+    in everything. Raises ValueError where the shapes do not fit. On CUDA the operator of
+    torchvision does the work where it is installed; on CPUs it is several times slower than this.
+    """
+    count, channels, height, width = features.shape
+    _check(features, offsets, mask, weight)
+    compiled = _compiled_operator(features)
+    if compiled is not None:
+        return compiled(features, offsets, weight, bias, padding=1, mask=mask)
+    indices, weights = _bilinear_taps(offsets, mask)
+    table = features.permute(0, 2, 3, 1).reshape(-1, channels)
+    # A weighted sum of four rows per tap, which is what embedding_bag computes in one pass.
+    columns = functional.embedding_bag(
+        indices, table, mode='sum', per_sample_weights=weights.to(table.dtype)
+    )
+    kernel = weight.permute(0, 2, 3, 1).reshape(weight.shape[0], -1)
+    result = functional.linear(columns.view(-1, TAPS * channels), kernel, bias)
+    return result.view(count, height, width, -1).permute(0, 3, 1, 2)
+
+
+def _compiled_operator(features: Tensor) -> Callable[..., Tensor] | None:
+    """Return torchvision's deform_conv2d for tensors it can be faster on, else None."""
+    if features.device.type != 'cuda' or features.dtype == torch.bfloat16:
+        return None
+    if importlib.util.find_spec('torchvision') is None:
+        return None
+    operators = importlib.import_module('torchvision.ops')
+    return operators.deform_conv2d  # type: ignore[no-any-return]
+
+
+def _check(features: Tensor, offsets: Tensor, mask: Tensor, weight: Tensor) -> None:
+    count, channels, height, width = features.shape
+    expected = (
+        (offsets, 'offsets', (count, 2 * TAPS, height, width)),
+        (mask, 'mask', (count, TAPS, height, width)),
+        (weight, 'weight', (weight.shape[0], channels, KERNEL_SIZE, KERNEL_SIZE)),
+    )
+    for tensor, name, shape in expected:
+        if tensor.shape != shape:
+            raise ValueError(
+                f'{name} must have shape {shape} for features {tuple(features.shape)}, '
+                f'not {tuple(tensor.shape)}'
+            )
+
+
+def _bilinear_taps(offsets: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the four cells around every tap and their weights, both (N H W 9, 4).
+
+    Cells are rows of the feature map flattened over batch, rows and columns. Cells outside weigh
+    nothing. At least in float32: a cell index needs more digits than bfloat16 has.
+    """
+    count, _, height, width = offsets.shape
+    dtype = torch.promote_types(offsets.dtype, torch.float32)
+    moves = offsets.to(dtype).view(count, TAPS, 2, height, width).permute(2, 0, 3, 4, 1)
+    tap = torch.arange(TAPS, device=offsets.device)
+    rows = torch.arange(height, device=offsets.device).view(-1, 1, 1)
+    columns = torch.arange(width, device=offsets.device).view(-1, 1)
+    y, over_y = _axis_taps(moves[0] + (rows + tap // KERNEL_SIZE - 1), height)
+    x, over_x = _axis_taps(moves[1] + (columns + tap % KERNEL_SIZE - 1), width)
+    start = torch.arange(count, device=offsets.device).view(-1, 1, 1, 1, 1) * (height * width)
+    indices = (start + y * width).unsqueeze(-1) + x.unsqueeze(-2)
+    over_y = over_y * mask.to(dtype).permute(0, 2, 3, 1).unsqueeze(-1)
+    weights = over_y.unsqueeze(-1) * over_x.unsqueeze(-2)
+    return indices.view(-1, 4), weights.view(-1, 4)
+
+
+def _axis_taps(position: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Two neighbouring cells of each position on one axis and their weights, (..., 2)."""
+    # Beyond one cell outside nothing contributes any more, however far an offset points.
+    position = position.clamp(-1, size)
+    lower = position.detach().floor()
+    share = position - lower
+    cells = torch.stack((lower, lower + 1), -1)
+    inside = (cells >= 0) & (cells < size)
+    weights = torch.stack((1 - share, share), -1) * inside
+    return cells.clamp(0, size - 1).long(), weights
+
+
+class DeformConv(nn.Module):
+    """Deformable 3 x 3 convolution whose offsets and mask are convolved from its own input.
+
+    State-dict keys are those of the published DCNv2 layer: `weight`, `bias` and `conv_offset_mask`
+    with 27 channels, of which the last nine are the logits of the mask.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs, inputs, KERNEL_SIZE, KERNEL_SIZE))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.conv_offset_mask = nn.Conv2d(inputs, 3 * TAPS, KERNEL_SIZE, padding=1)
+        bound = 1 / math.sqrt(TAPS * inputs)
+        nn.init.uniform_(self.weight, -bound, bound)
+        # Published networks overwrite the zero offsets of the paper by the normal draw of their
+        # other convolutions, so that a new layer does not start as a plain convolution.
+        nn.init.normal_(self.conv_offset_mask.weight, std=math.sqrt(2 / (TAPS * 3 * TAPS)))
+        nn.init.zeros_(self.conv_offset_mask.bias)  # type: ignore[arg-type]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (N, inputs, H, W) to (N, outputs, H, W)."""
+        offsets, logits = self.conv_offset_mask(features).split((2 * TAPS, TAPS), 1)
+        return deform_conv(features, offsets, logits.sigmoid(), self.weight, self.bias)
