@@ -1,5 +1,7 @@
-import pickle
+import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,6 +14,7 @@ from tracker_core.weights import (
     WeightsInfo,
     import_checkpoint,
     load_into,
+    read_checkpoint,
     read_info,
     save,
     shipped,
@@ -137,23 +140,101 @@ def test_published_siamfc_imports_and_builds(published, tmp_path, capsys):
 
 
 class _Payload:
+    def __init__(self, path):
+        self.path = path
+
     def __reduce__(self):
-        return pickle.loads, (b'',)
+        return Path.touch, (self.path,)
 
 
-def test_nothing_in_a_checkpoint_is_executed(tmp_path, capsys):
-    torch.save({'a': _Payload()}, tmp_path / 'bad.pth')
-    with pytest.raises(WeightsError, match='read safely'):
-        import_checkpoint(tmp_path / 'bad.pth', SiamFC())
-    assert main(['import', str(tmp_path / 'bad.pth')]) == 1
+@pytest.mark.parametrize('zipped', [True, False])
+def test_nothing_in_a_checkpoint_is_executed(tmp_path, capsys, zipped):
+    bad, trace = tmp_path / 'siamfc.pth', tmp_path / 'trace'
+    torch.save(
+        {'net': {'a': _Payload(trace)}, 'constructor': _Payload(trace)},
+        bad,
+        _use_new_zipfile_serialization=zipped,
+    )
+    with pytest.raises(WeightsError, match='that can be read safely: WeightsUnpickler error'):
+        import_checkpoint(bad, SiamFC())
+    assert main(['import', str(bad)]) == 1
     assert 'Traceback' not in capsys.readouterr().err
-    assert not (tmp_path / 'bad.safetensors').exists()
+    assert not trace.exists()
+    assert not (tmp_path / 'siamfc.safetensors').exists()
+    torch.load(bad, weights_only=False)
+    assert trace.exists(), 'the payload does nothing, so that this test shows nothing'
+
+
+@pytest.mark.parametrize('text', [b'', b'no checkpoint', b'PK\x03\x04broken'])
+def test_files_that_are_no_checkpoints_are_refused(tmp_path, text):
+    (tmp_path / 'bad.pth').write_bytes(text)
+    with pytest.raises(WeightsError, match='not a checkpoint that can be read safely'):
+        import_checkpoint(tmp_path / 'bad.pth', SiamFC())
+    with pytest.raises(FileNotFoundError, match='no checkpoint'):
+        import_checkpoint(tmp_path / 'absent.pth', SiamFC())
 
 
 def test_checkpoint_of_another_network_is_refused(tmp_path):
     torch.save({'conv.weight': torch.zeros(3)}, tmp_path / 'other.pth')
-    with pytest.raises(WeightsError, match=r'unexpected conv\.weight'):
+    with pytest.raises(WeightsError, match=r'another network: \d+ tensors do not fit') as error:
         import_checkpoint(tmp_path / 'other.pth', SiamFC())
+    assert len(str(error.value)) < 400
+
+
+def test_one_wrong_tensor_is_named(tmp_path):
+    state = SiamFC().state_dict()
+    state['backbone.conv9.weight'] = state.pop('backbone.conv5.0.weight')
+    torch.save(state, tmp_path / 'odd.pth')
+    expected = r'missing backbone\.conv5\.0\.weight; unexpected backbone\.conv9\.weight'
+    with pytest.raises(WeightsError, match=expected):
+        import_checkpoint(tmp_path / 'odd.pth', SiamFC())
+
+
+@pytest.mark.parametrize('module', ['ltr', 'dlframework'])
+@pytest.mark.parametrize('layout', ['zip', 'legacy'])
+def test_training_checkpoints_of_both_layouts_are_read(parity, module, layout):
+    folder = parity / 'fixtures'
+    found = read_checkpoint(folder / f'fake_dimp_{module}_{layout}.pth')
+    expected = np.load(folder / f'expected_{module}.npz')
+    kept = [
+        str(name)
+        for name in expected['net_order']
+        if not str(name).startswith(('feature_extractor.layer4', 'feature_extractor.fc'))
+    ]
+    assert list(found.tensors) == kept
+    for name in kept:
+        np.testing.assert_array_equal(found.tensors[name], expected[f'net/{name}'])
+    constructor = json.loads(str(expected['constructor']))
+    assert found.builder == constructor['fun_name']
+    assert found.arguments == constructor['kwds']
+
+
+@pytest.mark.parametrize('name', ['dimp18', 'dimp50', 'prdimp50', 'super_dimp'])
+def test_published_dimp_layout_imports(name, tmp_path, capsys):
+    """A training checkpoint with unused stage, foreign objects and without counters."""
+    state = build_network(name).state_dict()
+    state = {key: value for key, value in state.items() if 'num_batches' not in key}
+    unused = {'feature_extractor.layer4.0.conv1.weight': torch.zeros(2)}
+    path = tmp_path / f'{name}.pth'
+    torch.save({'epoch': 50, 'net': {**state, **unused}}, path)
+    assert main(['import', str(path)]) == 0
+    assert f"build_tracker('{name}'" in capsys.readouterr().out
+    network = build_network(name)
+    load_into(network, tmp_path / f'{name}.safetensors', name)
+    for key, tensor in state.items():
+        assert torch.equal(network.state_dict()[key], tensor)
+
+
+def test_dimp50_is_not_taken_for_dimp18(tmp_path):
+    torch.save({'net': build_network('dimp50').state_dict()}, tmp_path / 'dimp18.pth')
+    with pytest.raises(WeightsError, match='belongs to another network'):
+        import_checkpoint(tmp_path / 'dimp18.pth', build_network('dimp18'))
+
+
+def test_nameless_checkpoint_asks_for_its_tracker(tmp_path, capsys):
+    torch.save({}, tmp_path / 'best.pth')
+    assert main(['import', str(tmp_path / 'best.pth')]) == 1
+    assert 'with --tracker, one of siamfc' in capsys.readouterr().err
 
 
 def test_show_prints_the_metadata(tmp_path, network, capsys):

@@ -18,15 +18,29 @@ from torch import Tensor, nn
 
 import tracker_core
 from tracker_core.atomic import replacing
+from tracker_core.weights.errors import WeightsError
+from tracker_core.weights.published import Checkpoint, read_checkpoint
+
+__all__ = [
+    'PRETRAINED',
+    'SUFFIX',
+    'Checkpoint',
+    'WeightsError',
+    'WeightsInfo',
+    'import_checkpoint',
+    'load_into',
+    'load_tensors',
+    'read_checkpoint',
+    'read_info',
+    'save',
+    'shipped',
+    'shipped_path',
+]
 
 #: Where the shipped weights lie.
 PRETRAINED = Path(__file__).parent.with_name('pretrained')
 SUFFIX = '.safetensors'
 _FORMAT = 'tracker_core 1'
-
-
-class WeightsError(ValueError):
-    """A weights file that cannot be used, with the reason."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +121,18 @@ def load_tensors(network: nn.Module, tensors: Mapping[str, Tensor], source: str)
         elif not torch.isfinite(tensors[name]).all():
             problems.append(f'{name} is not finite')
     if problems:
-        raise WeightsError(f'{source} does not fit: ' + '; '.join(sorted(problems)))
+        raise WeightsError(_misfit(source, sorted(problems), len(own)))
     network.load_state_dict(dict(tensors))
+
+
+def _misfit(source: str, problems: list[str], expected: int) -> str:
+    """Sentence about tensors that do not fit; short where nearly nothing does."""
+    if len(problems) <= expected // 2 + 8:
+        return f'{source} does not fit: ' + '; '.join(problems)
+    return (
+        f'{source} belongs to another network: {len(problems)} tensors do not fit '
+        f'({expected} are expected), e.g. ' + '; '.join(problems[:3])
+    )
 
 
 def _open(path: Path) -> Any:
@@ -149,22 +173,17 @@ def shipped_path(name: str) -> Path:
     return path
 
 
-def import_checkpoint(source: str | os.PathLike[str], network: nn.Module) -> None:
+def import_checkpoint(source: str | os.PathLike[str], network: nn.Module) -> Checkpoint:
     """Fill `network` from a published checkpoint without executing anything in that file.
 
-    Accepts a plain dictionary of tensors. Batch-norm counters, absent in old files, are set to 0.
-    Raises WeightsError for anything else and for a checkpoint of another network.
+    Accepts what `published.read_checkpoint` does. Batch-norm counters, absent in old files, are
+    set to 0. Raises WeightsError for anything else and for a checkpoint of another network.
     """
-    try:
-        tensors = torch.load(source, map_location='cpu', weights_only=True)
-    except FileNotFoundError:
-        raise FileNotFoundError(f'no checkpoint {source}') from None
-    except Exception as error:
-        reason = f'{source} is not a checkpoint that can be read safely: {error}'
-        raise WeightsError(reason) from None
-    if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
-        raise WeightsError(f'{source} is not a plain dictionary of tensors')
+    checkpoint = read_checkpoint(source)
+    tensors = checkpoint.tensors
     for name in network.state_dict():
         if name.endswith('num_batches_tracked'):
             tensors.setdefault(name, torch.tensor(0))
-    load_tensors(network, tensors, str(source))
+    built = f' (built by {checkpoint.builder})' if checkpoint.builder else ''
+    load_tensors(network, tensors, f'{source}{built}')
+    return checkpoint

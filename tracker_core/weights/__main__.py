@@ -1,7 +1,8 @@
 """Look at weights files and convert published checkpoints.
 
 python -m tracker_core.weights show FILE.safetensors
-python -m tracker_core.weights import siamfc_alexnet_e50.pth --tracker siamfc
+python -m tracker_core.weights import dimp50.pth
+python -m tracker_core.weights import checkpoint.pth --tracker prdimp18
 """
 
 from __future__ import annotations
@@ -11,23 +12,35 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from tracker_core.factory import build_network, network_name
+from tracker_core.factory import build_network, network_name, tracker_names
 from tracker_core.weights import SUFFIX, WeightsInfo, import_checkpoint, read_info, save
 
 
 def _import(arguments: argparse.Namespace) -> None:
     source = Path(arguments.checkpoint)
     output = Path(arguments.output or source.with_suffix(SUFFIX))
-    network = build_network(arguments.tracker)
+    tracker = arguments.tracker or _tracker_of(source)
+    network = build_network(tracker)
     import_checkpoint(source, network)
     info = WeightsInfo(
-        network_name(arguments.tracker),
+        network_name(tracker),
         training_data=(f'as published in {source.name}',),
         licence=arguments.licence,
         notes='imported from a published checkpoint',
     )
     save(output, network.state_dict(), info, dtype=None)
-    print(f"{output} written; use it with build_tracker('{arguments.tracker}', '{output}')")
+    print(f"{output} written; use it with build_tracker('{tracker}', '{output}')")
+
+
+def _tracker_of(source: Path) -> str:
+    """Tracker that a file is named after: dimp50.pth, siamfc_alexnet_e50.pth."""
+    named = [name for name in tracker_names() if source.name.startswith(name)]
+    if not named:
+        raise ValueError(
+            f'{source.name} is not named after a tracker: say whose checkpoint it is with '
+            f'--tracker, one of {", ".join(tracker_names())}'
+        )
+    return max(named, key=len)
 
 
 def _show(arguments: argparse.Namespace) -> None:
@@ -47,8 +60,8 @@ def main(argv: list[str] | None = None) -> int:
     show.add_argument('file')
     show.set_defaults(run=_show)
     importer = commands.add_parser('import', help='convert a published checkpoint')
-    importer.add_argument('checkpoint', help='e.g. siamfc_alexnet_e50.pth')
-    importer.add_argument('--tracker', default='siamfc', help='its tracker (default: siamfc)')
+    importer.add_argument('checkpoint', help='e.g. dimp50.pth; nothing in it is run')
+    importer.add_argument('--tracker', help='its tracker (default: the one it is named after)')
     importer.add_argument('--output', help='default: beside the checkpoint, .safetensors')
     importer.add_argument('--licence', default='unknown', help='licence to note in the file')
     importer.set_defaults(run=_import)
