@@ -1,0 +1,43 @@
+import math
+
+import pytest
+import torch
+
+from tracker_core.dcfst import grid
+
+
+def test_centres_run_row_by_row_through_the_middle():
+    centers = grid.centers()
+    assert centers.shape == (961, 2)
+    expected = torch.tensor(
+        [[28.8, 28.8], [36.48, 28.8], [28.8, 36.48], [144, 144], [259.2, 259.2]]
+    )
+    torch.testing.assert_close(centers[[0, 1, 31, 480, 960]], expected)
+
+
+def test_boxes_have_the_size_of_their_target():
+    boxes = grid.boxes_ltwh(torch.tensor([[20.0, 60.0], [57.6, 57.6]]))
+    assert boxes.shape == (2, 961, 4)
+    torch.testing.assert_close(boxes[0, 480], torch.tensor([134.0, 114.0, 20.0, 60.0]))
+    torch.testing.assert_close(
+        boxes[..., :2] + boxes[..., 2:] / 2, grid.centers().expand(2, -1, -1)
+    )
+
+
+def test_labels_are_a_gaussian_of_the_distance():
+    target = torch.tensor([[144.0, 144.0], [28.8, 36.48]])
+    labels = grid.labels(target, torch.tensor([14.4, 7.68]))
+    assert labels.shape == (2, 961, 1)
+    assert labels[0, 480] == 1 and labels[1, 31] == 1
+    assert float(labels[0, 481]) == pytest.approx(math.exp(-0.5 * (7.68 / 14.4) ** 2), rel=1e-5)
+    assert float(labels[1, 0]) == pytest.approx(math.exp(-0.5), rel=1e-4)
+
+
+def test_factors_are_means_over_bins_inside_the_map():
+    over_y, over_x = grid.factors(torch.tensor([[57.6, 20.0]]), 8, 'layer2')
+    assert over_y.shape == over_x.shape == (1, 31, 8, 36)
+    torch.testing.assert_close(over_y[0, 15].sum(-1), torch.ones(8))
+    # The first proposal begins at the map's edge, beyond which there is nothing.
+    assert over_x[0, 0, 0].sum() < 1 and over_x[0, 0, 1].sum() == pytest.approx(1, abs=1e-5)
+    middle = (over_y[0, 15] * torch.arange(36.0)).sum(-1).mean()
+    assert float(middle) == pytest.approx(144 / 8, abs=1e-5)
