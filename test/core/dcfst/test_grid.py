@@ -37,7 +37,8 @@ def test_factors_are_means_over_bins_inside_the_map():
     over_y, over_x = grid.factors(torch.tensor([[57.6, 20.0]]), 8, 'layer2')
     assert over_y.shape == over_x.shape == (1, 31, 8, 36)
     torch.testing.assert_close(over_y[0, 15].sum(-1), torch.ones(8))
-    # The first proposal begins at the map's edge, beyond which there is nothing.
-    assert over_x[0, 0, 0].sum() < 1 and over_x[0, 0, 1].sum() == pytest.approx(1, abs=1e-5)
+    # Cell k lies at k: the first proposal begins at cell 0, the last ends at 36, after cell 35.
+    torch.testing.assert_close(over_x[0, 0].sum(-1), torch.ones(8))
+    assert over_x[0, 30, 7].sum() < 0.7
     middle = (over_y[0, 15] * torch.arange(36.0)).sum(-1).mean()
     assert float(middle) == pytest.approx(144 / 8, abs=1e-5)
