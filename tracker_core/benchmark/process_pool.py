@@ -35,6 +35,8 @@ class Finished(Generic[T]):
     task: T
     error: str = ''
     trace: str = ''
+    result: Any = None
+    """What the function returned."""
 
 
 @dataclass
@@ -46,16 +48,16 @@ class _Worker(Generic[T]):
 
 
 def run_isolated(
-    function: Callable[[T, Report], None],
+    function: Callable[[T, Report], Any],
     tasks: Iterable[T],
     workers: int = 1,
     threads: int = 1,
 ) -> Iterator[Advanced[T] | Finished[T]]:
     """Call `function(task, report)` for every task in `workers` processes of `threads` threads.
 
-    `function` and the tasks must be picklable. Yields what happens as it happens; every task
-    ends with one `Finished`. An exception, and even the death of the process, fails only its own
-    task. The processes end when the iterator is closed.
+    `function`, the tasks and what it returns must be picklable. Yields what happens as it
+    happens; every task ends with one `Finished`. An exception, and even the death of the process,
+    fails only its own task. The processes end when the iterator is closed.
     """
     waiting = deque(tasks)
     pool: list[_Worker[T]] = []
@@ -73,7 +75,7 @@ def run_isolated(
 def _employ(
     pool: list[_Worker[T]],
     waiting: deque[T],
-    function: Callable[[T, Report], None],
+    function: Callable[[T, Report], Any],
     workers: int,
     threads: int,
 ) -> None:
@@ -92,7 +94,7 @@ def _assign(worker: _Worker[T], task: T) -> None:
         worker.connection.send(task)
 
 
-def _start(function: Callable[[T, Report], None], threads: int) -> _Worker[T]:
+def _start(function: Callable[[T, Report], Any], threads: int) -> _Worker[T]:
     context = multiprocessing.get_context('spawn')
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, function, threads), daemon=True)
@@ -150,7 +152,7 @@ def _thread_limit(threads: int) -> Iterator[None]:
 
 
 def _work(
-    connection: Connection[Any, Any], function: Callable[[T, Report], None], threads: int
+    connection: Connection[Any, Any], function: Callable[[T, Report], Any], threads: int
 ) -> None:
     """Life of a worker process: one task after the other until the other end closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -161,8 +163,8 @@ def _work(
         except EOFError:
             return
         try:
-            function(task, connection.send)
-            connection.send(('', ''))
+            result = function(task, connection.send)
+            connection.send(('', '', result))
         except Exception as error:
             connection.send((f'{type(error).__name__}: {error}', traceback.format_exc()))
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import os
 import platform
+import sys
+import time
 from collections.abc import Sequence as List
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tracker_core.benchmark.dataset import BenchmarkSequence, Dataset
+from tracker_core.benchmark.frame_supply import FrameSupply
 from tracker_core.benchmark.process_pool import Advanced, Report, run_isolated
 from tracker_core.benchmark.results import ResultFolder
 from tracker_core.benchmark.trackers import TrackerSpec
@@ -20,6 +24,8 @@ from tracker_core.factory import choose_device
 
 #: Entries of the record that must be equal for results to be continued.
 DECIDING = ('tracker', 'weights', 'settings', 'seed', 'device')
+#: Images read ahead where a core is left for it.
+_AHEAD = 4
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,8 @@ class Job:
     folder: ResultFolder
     repetitions: tuple[int, ...]
     seed: int
+    ahead: int = 0
+    """Images that are read beforehand."""
 
     @property
     def title(self) -> str:
@@ -55,6 +63,36 @@ class RunOptions:
     quiet: bool = False
 
 
+@dataclass(frozen=True)
+class Spent:
+    """Where the seconds of a job, or of several, went."""
+
+    total: float = 0.0
+    tracker: float = 0.0
+    images: float = 0.0
+    """Waiting for images."""
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(
+            self.total + other.total, self.tracker + other.tracker, self.images + other.images
+        )
+
+    def describe(self, wall: float, workers: int) -> str:
+        """One line that compares the tracker's own time with all the rest.
+
+        wall: seconds that the whole run took in `workers` processes.
+        """
+        shares = {
+            'tracker': self.tracker,
+            'waiting for images': self.images,
+            'building trackers, writing': self.total - self.tracker - self.images,
+            'starting processes, idle': wall * workers - self.total,
+        }
+        parts = ', '.join(f'{name} {seconds:.1f} s' for name, seconds in shares.items())
+        evaluation = self.total / self.tracker - 1 if self.tracker else float('nan')
+        return f'{parts}; evaluation adds {evaluation:.1%} to the time of the tracker'
+
+
 def run(
     dataset: Dataset, specs: List[TrackerSpec], results: Path, options: RunOptions
 ) -> dict[str, str]:
@@ -66,6 +104,7 @@ def run(
     jobs = [job for spec in specs for job in _prepare(dataset, spec, results, options)]
     total = sum(job.sequence.length * len(job.repetitions) for job in jobs)
     failures = {}
+    spent, start = Spent(), time.perf_counter()
     with tqdm(total=total, unit='frame', smoothing=0.1, disable=options.quiet) as bar:
         for event in run_isolated(execute, jobs, options.workers, options.threads):
             if isinstance(event, Advanced):
@@ -74,22 +113,41 @@ def run(
                 failures[event.task.title] = event.error
                 _keep_trace(event.task, event.trace or event.error)
                 bar.write(f'failed: {event.task.title}: {event.error}')
+            else:
+                spent += event.result
+    if jobs and not options.quiet:
+        workers = min(options.workers, len(jobs))
+        print(spent.describe(time.perf_counter() - start, workers), file=sys.stderr)
     return failures
 
 
-def execute(job: Job, report: Report) -> None:
+def execute(job: Job, report: Report) -> Spent:
     """Run one job and write its results; called in a worker process."""
+    start = time.perf_counter()
+    spent = Spent()
     lumps = _Lumps(report)
     for repetition in job.repetitions:
         seed_everything(job.seed, job.sequence.name, repetition)
         tracker = job.spec.build()
         follow = run_supervised if job.folder.protocol == 'vot' else track_once
-        boxes, seconds = follow(tracker, job.sequence, lumps.add)
+        supply = FrameSupply(job.sequence.frames, job.ahead)
+        boxes, seconds = follow(tracker, replace(job.sequence, frames=supply), lumps.add)
         job.folder.write(job.sequence.name, repetition, boxes, seconds)
+        spent += Spent(tracker=float(seconds.sum()), images=supply.waited)
         lumps.flush()
         if job.folder.is_deterministic(job.sequence.name):
             break
     job.log.unlink(missing_ok=True)
+    return replace(spent, total=time.perf_counter() - start)
+
+
+def images_ahead(options: RunOptions) -> int:
+    """How many images each worker reads beforehand: none where the workers fill all cores.
+
+    There, reading would take its time from the tracker whose speed is measured.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    return _AHEAD if options.workers * options.threads < (cores or 1) else 0
 
 
 def _prepare(dataset: Dataset, spec: TrackerSpec, results: Path, options: RunOptions) -> list[Job]:
@@ -112,7 +170,9 @@ def _prepare(dataset: Dataset, spec: TrackerSpec, results: Path, options: RunOpt
             r for r in range(1, options.repeat + 1) if not folder.has(sequence.name, r)
         )
         if missing and not folder.is_deterministic(sequence.name):
-            jobs.append(Job(replace(spec, device=device), sequence, folder, missing, options.seed))
+            fixed = replace(spec, device=device)
+            ahead = images_ahead(options)
+            jobs.append(Job(fixed, sequence, folder, missing, options.seed, ahead))
     return jobs
 
 

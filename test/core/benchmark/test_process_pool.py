@@ -20,6 +20,7 @@ def work(task, report):
     if kind == 'signal':
         os.kill(os.getpid(), signal.SIGSEGV)
     report(value)
+    return value * 10
 
 def threads(task, report):
     import cv2, torch
@@ -55,6 +56,11 @@ def test_a_failure_costs_one_task(functions):
     assert errors['exit', 3] == 'the process died: exit code 3'
     assert errors['signal', 0] == 'the process died: signal SIGSEGV'
     assert [errors['ok', value] for value in (1, 2, 4)] == ['', '', '']
+
+
+def test_what_the_function_returns_arrives(functions):
+    events = run_isolated(functions.work, [('ok', 1), ('ok', 2)])
+    assert [event.result for event in events if isinstance(event, Finished)] == [10, 20]
 
 
 def test_the_trace_of_an_exception_is_kept(functions):
