@@ -16,6 +16,9 @@ from torch.nn import functional
 
 from tracker_core.roi_pool import roi_pool
 
+#: Side of the target filter of all published classifiers in cells.
+FILTER_SIZE = 4
+
 
 class FilterFit(NamedTuple):
     """Result of an optimiser."""
@@ -32,30 +35,32 @@ def correlate(features: Tensor, filters: Tensor) -> Tensor:
     """Apply filters (S, C, k, k) to features (N, S, C, H, W) of their targets.
 
     The border is padded with k // 2 zeros: returns (N, S, H', W') with H' = H + 1 for even k and
-    H' = H for odd k. Written as one matrix product and a sum of k k shifted maps, which is much
-    faster than a convolution to a single channel.
+    H' = H for odd k. Filters (S, F, C, k, k) give (N, S, F, H', W'). Products are computed in the
+    type of the features, sums and the result are in that of the filters. Written as one matrix
+    product and a sum of k k shifted maps, which is much faster than a convolution to few channels.
     """
-    count, targets, _, height, width = features.shape
-    size = filters.shape[-1]
-    taps = filters.flip(-2, -1).flatten(2).transpose(1, 2)
-    products = torch.matmul(taps, features.flatten(3)).flatten(0, 1)
+    count, targets, channels, height, width = features.shape
+    size, several = filters.shape[-1], filters.shape[1:-3]
+    taps = filters.flip(-2, -1).flatten(-2).transpose(-2, -1).reshape(targets, -1, channels)
+    products = torch.matmul(taps.to(features.dtype), features.flatten(3)).to(filters.dtype)
     grow = 1 - size % 2
     scores = functional.fold(
-        products, (height + grow, width + grow), size, padding=size - 1 - size // 2
+        products.flatten(0, 1), (height + grow, width + grow), size, padding=size - 1 - size // 2
     )
-    return scores.view(count, targets, height + grow, width + grow)
+    return scores.view(count, targets, *several, height + grow, width + grow)
 
 
 def correlate_transposed(features: Tensor, residuals: Tensor, size: int) -> Tensor:
     """Adjoint of `correlate` in the filters: sum over N of features times residuals.
 
-    features: (N, S, C, H, W); residuals: (N, S, H', W'). Returns (S, C, size, size).
+    features: (N, S, C, H, W); residuals: (N, S, H', W'). Returns (S, C, size, size), in the type
+    of the residuals.
     """
     count, targets, channels = features.shape[:3]
     maps = residuals.reshape(count * targets, 1, *residuals.shape[2:])
     patches = functional.unfold(maps, size, padding=size - 1 - size // 2)
-    patches = patches.view(count, targets, size * size, -1)
-    taps = torch.matmul(patches, features.flatten(3).transpose(2, 3)).sum(0)
+    patches = patches.view(count, targets, size * size, -1).to(features.dtype)
+    taps = torch.matmul(patches, features.flatten(3).transpose(2, 3)).to(residuals.dtype).sum(0)
     return taps.transpose(1, 2).reshape(targets, channels, size, size).flip(-2, -1)
 
 
@@ -314,6 +319,43 @@ class _DensityProblem:
     def loss(self, scores: Tensor) -> Tensor:
         missed = scores.flatten(2).logsumexp(-1) - (self.label * scores).sum((2, 3))
         return (self.weight[..., 0, 0] * missed).sum() / scores.shape[1]
+
+
+class Classifier(nn.Module):
+    """Features that tell targets apart, and the predictor of a target's filter (figure 2).
+
+    The filter starts from features pooled at the stride of the optimiser.
+    """
+
+    def __init__(
+        self,
+        feature_extractor: nn.Sequential,
+        channels: int,
+        optimizer: SteepestDescent | DensityDescent,
+    ) -> None:
+        super().__init__()
+        self.feature_extractor = feature_extractor
+        self.filter_initializer = FilterInitializer(channels, FILTER_SIZE, optimizer.stride)
+        self.filter_optimizer = optimizer
+
+    def fit(
+        self,
+        features: Tensor,
+        boxes_ltwh: Tensor,
+        iterations: int,
+        sample_weights: Tensor | None = None,
+        *,
+        with_losses: bool = False,
+    ) -> FilterFit:
+        """Predict the filters of S targets from N samples each (section 3.3 and algorithm 1).
+
+        features: (N, S, C, H, W); boxes_ltwh: (N, S, 4) in input pixels; sample_weights: (N, S).
+        """
+        start = self.filter_initializer(features, boxes_ltwh)
+        fit: FilterFit = self.filter_optimizer(
+            start, features, boxes_ltwh, iterations, sample_weights, with_losses=with_losses
+        )
+        return fit
 
 
 def _score_shape(features: Tensor, size: int) -> tuple[int, int]:

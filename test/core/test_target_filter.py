@@ -43,6 +43,27 @@ def test_correlate_is_a_padded_convolution_per_target(size):
     torch.testing.assert_close(correlate(features, filters), torch.stack(expected, 1))
 
 
+def test_several_filters_per_target_are_applied_at_once():
+    features, _, _ = _samples()
+    filters = torch.stack([_filters(size=3), -2 * _filters(size=3).flip(1)], 1)
+    found = correlate(features, filters)
+    assert found.shape == (3, 2, 2, 6, 6)
+    for index in range(2):
+        torch.testing.assert_close(found[:, :, index], correlate(features, filters[:, index]))
+
+
+def test_bfloat16_features_give_scores_and_gradients_in_the_type_of_the_filter():
+    features, _, _ = _samples(dtype=torch.float32)
+    filters = _filters(dtype=torch.float32)
+    exact, rough = correlate(features, filters), correlate(features.bfloat16(), filters)
+    assert rough.dtype == torch.float32
+    assert (rough - exact).norm() < 0.01 * exact.norm()
+    gradient = correlate_transposed(features, exact, 4)
+    rough = correlate_transposed(features.bfloat16(), exact, 4)
+    assert rough.dtype == torch.float32
+    assert (rough - gradient).norm() < 0.01 * gradient.norm()
+
+
 @pytest.mark.parametrize('size', [3, 4])
 def test_transposed_correlation_is_the_gradient_in_the_filter(size):
     features, _, _ = _samples()

@@ -13,51 +13,15 @@ from torch import Tensor, nn
 from tracker_core.iou_net import IoUNet
 from tracker_core.resnet import BasicBlock, ResNet, resnet18, resnet50
 from tracker_core.target_filter import (
+    FILTER_SIZE,
+    Classifier,
     DensityDescent,
-    FilterFit,
-    FilterInitializer,
     InstanceL2Norm,
     SteepestDescent,
 )
 
-#: Side of the target filter in cells.
-FILTER_SIZE = 4
 #: Input pixels per cell of the score map.
 STRIDE = 16
-
-
-class Classifier(nn.Module):
-    """Features that tell targets apart, and the predictor of a target's filter (figure 2)."""
-
-    def __init__(
-        self,
-        feature_extractor: nn.Sequential,
-        channels: int,
-        optimizer: SteepestDescent | DensityDescent,
-    ) -> None:
-        super().__init__()
-        self.feature_extractor = feature_extractor
-        self.filter_initializer = FilterInitializer(channels, FILTER_SIZE, STRIDE)
-        self.filter_optimizer = optimizer
-
-    def fit(
-        self,
-        features: Tensor,
-        boxes_ltwh: Tensor,
-        iterations: int,
-        sample_weights: Tensor | None = None,
-        *,
-        with_losses: bool = False,
-    ) -> FilterFit:
-        """Predict the filters of S targets from N samples each (section 3.3 and algorithm 1).
-
-        features: (N, S, C, H, W); boxes_ltwh: (N, S, 4) in input pixels; sample_weights: (N, S).
-        """
-        start = self.filter_initializer(features, boxes_ltwh)
-        fit: FilterFit = self.filter_optimizer(
-            start, features, boxes_ltwh, iterations, sample_weights, with_losses=with_losses
-        )
-        return fit
 
 
 class DiMP(nn.Module):
