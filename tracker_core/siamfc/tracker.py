@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from tracker_core.box import Box
+from tracker_core.inference import Precision, choose_dtype, prepare
 from tracker_core.search_region import crop_square
 from tracker_core.siamfc.network import STRIDE, SiamFC, cross_correlate
 from tracker_core.tracker import Estimate, Image, TrackState, check_box, check_image
@@ -48,7 +48,7 @@ class SiamFCSettings:
     """Confidence below which the state becomes LOST ..."""
     lost_after: int = 3
     """... if it stays there for this many frames; until then the state is UNCERTAIN."""
-    precision: Literal['auto', 'float32', 'bfloat16'] = 'auto'
+    precision: Precision = 'auto'
     """Of the network; 'auto' is bfloat16 on CPUs that compute in it, else float32."""
 
 
@@ -83,8 +83,9 @@ class SiamFCTracker:
     ) -> None:
         self.settings = settings or SiamFCSettings()
         self.device = torch.device(device)
-        self._dtype = _inference_dtype(self.settings.precision, self.device)
-        self.network = _prepare(network, self.device, self._dtype)
+        self._dtype = choose_dtype(self.settings.precision, self.device)
+        prepare(network, self.device, self._dtype)
+        self.network = network
         self._target: _Target | None = None
         self._response: Map | None = None
         self._factors = self.settings.scale_step ** _centred(self.settings.scales)
@@ -224,24 +225,3 @@ def _hann_window(size: int) -> Map:
     window = np.outer(line, line)
     normalised: Map = (window / window.sum()).astype(np.float32)
     return normalised
-
-
-def _prepare(network: SiamFC, device: torch.device, dtype: torch.dtype) -> SiamFC:
-    """Inference form: batch norms folded into the convolutions, channels last."""
-    network.eval().requires_grad_(False)
-    backbone = network.backbone
-    for block in (backbone.conv1, backbone.conv2, backbone.conv3, backbone.conv4):
-        convolution, norm = block[0], block[1]
-        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            block[0] = nn.utils.fusion.fuse_conv_bn_eval(convolution, norm)
-            block[1] = nn.Identity()
-    network.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network
-
-
-def _inference_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """Resolve 'auto': bfloat16 on CPUs that compute in it, where it doubles the frame rate."""
-    if precision == 'auto':
-        capable = device.type == 'cpu' and torch.cpu.get_capabilities().get('avx512_bf16', False)
-        precision = 'bfloat16' if capable else 'float32'
-    return torch.bfloat16 if precision == 'bfloat16' else torch.float32
