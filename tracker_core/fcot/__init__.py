@@ -1,0 +1,1 @@
+"""FCOT: Cui et al., Fully Convolutional Online Tracking, 2020."""
