@@ -80,11 +80,8 @@ class Patch:
 
         center: (x, y) where integer coordinates are pixel centres; size: (width, height).
         """
-        width, height = size[0] / self.scale, size[1] / self.scale
-        rows, columns = self.pixels.shape[:2]
-        x = (center[0] - self.center[0]) / self.scale + (columns - 1) / 2
-        y = (center[1] - self.center[1]) / self.scale + (rows - 1) / 2
-        return x - (width - 1) / 2, y - (height - 1) / 2, width, height
+        offset = center[0] - self.center[0], center[1] - self.center[1]
+        return box_in_patch(offset, size, self.scale, self.pixels.shape[1::-1])
 
     def to_image(
         self, box_ltwh: Sequence[float]
@@ -99,6 +96,23 @@ class Patch:
         x = (left + width / 2 - (columns - 1) / 2) * self.scale + self.center[0]
         y = (top + height / 2 - (rows - 1) / 2) * self.scale + self.center[1]
         return (x, y), (width * self.scale, height * self.scale)
+
+
+def box_in_patch(
+    offset: tuple[float, float],
+    size: tuple[float, float],
+    scale: float,
+    patch_size: tuple[int, ...],
+) -> tuple[float, float, float, float]:
+    """Box (left, top, width, height) in pixels of a patch of patch_size = (width, height).
+
+    offset: (x, y) in image pixels from the centre of the patch to that of the target. size:
+    (width, height) of the target in image pixels. scale: image pixels per patch pixel.
+    """
+    width, height = size[0] / scale, size[1] / scale
+    x = offset[0] / scale + (patch_size[0] - 1) / 2
+    y = offset[1] / scale + (patch_size[1] - 1) / 2
+    return x - (width - 1) / 2, y - (height - 1) / 2, width, height
 
 
 def sample_patch(
