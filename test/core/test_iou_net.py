@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from tracker_core.iou_net import IoUNet, refine_boxes
+from tracker_core.iou_net import IoUNet, OverlapPredictor, refine_boxes
 
 
 @pytest.fixture(scope='module')
@@ -32,6 +32,17 @@ def test_gradient_in_the_boxes(setting):
     assert gradcheck(lambda b: network.predict(modulation, embedding, b), boxes.requires_grad_())
 
 
+def test_written_out_gradient_is_that_of_autograd(setting):
+    network, modulation, embedding = setting
+    boxes = torch.tensor([[[17.3, 22.1, 38.7, 41.2], [30.4, 28.9, 21.3, 33.8]]]).double()
+    expected = network.predict(modulation, embedding, boxes.requires_grad_())
+    expected.sum().backward()
+    with torch.inference_mode():
+        found, gradient = OverlapPredictor(network, modulation)(embedding, boxes.detach())
+    torch.testing.assert_close(found.float(), expected.detach().float())
+    torch.testing.assert_close(gradient.float(), boxes.grad.float())
+
+
 def test_boxes_are_independent(setting):
     network, modulation, embedding = setting
     boxes = torch.rand(1, 5, 4).double() * 30 + 20
@@ -46,7 +57,9 @@ def test_refinement_climbs(setting, space, length):
     boxes = torch.tensor([[[17.3, 22.1, 38.7, 41.2], [30.4, 28.9, 21.3, 33.8]]]).double()
     scale = float(network.predict(modulation, embedding, boxes).abs().max())
     options = {'step_length': length / scale, 'space': space}
-    refined, before = refine_boxes(network, modulation, embedding, boxes, steps=1, **options)
+    refined, before = refine_boxes(
+        OverlapPredictor(network, modulation), embedding, boxes, steps=1, **options
+    )
     torch.testing.assert_close(before, network.predict(modulation, embedding, boxes))
     after = network.predict(modulation, embedding, refined)
     assert (after > before).all()
@@ -58,7 +71,12 @@ def test_refinement_without_steps_changes_nothing(setting):
     boxes = torch.tensor([[[17.3, 22.1, 38.7, 41.2]]]).double()
     for space in ('default', 'relative'):
         refined, _ = refine_boxes(
-            network, modulation, embedding, boxes, steps=0, step_length=1.0, space=space
+            OverlapPredictor(network, modulation),
+            embedding,
+            boxes,
+            steps=0,
+            step_length=1.0,
+            space=space,
         )
         torch.testing.assert_close(refined, boxes)
 
@@ -67,7 +85,12 @@ def test_step_length_of_position_and_size(setting):
     network, modulation, embedding = setting
     boxes = torch.tensor([[[17.3, 22.1, 38.7, 41.2]]]).double()
     refined, _ = refine_boxes(
-        network, modulation, embedding, boxes, steps=1, step_length=(1e-4, 0.0), space='relative'
+        OverlapPredictor(network, modulation),
+        embedding,
+        boxes,
+        steps=1,
+        step_length=(1e-4, 0.0),
+        space='relative',
     )
     torch.testing.assert_close(refined[..., 2:], boxes[..., 2:])
     assert not torch.equal(refined[..., :2], boxes[..., :2])

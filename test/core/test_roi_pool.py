@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from tracker_core.roi_pool import roi_pool
+from tracker_core.roi_pool import PooledBoxes, roi_pool
 
 
 def _pool_rois(features, rois, size, scale):
@@ -85,3 +85,23 @@ def test_gradients_in_features_and_boxes():
         requires_grad=True,
     )
     assert gradcheck(lambda f, b: roi_pool(f, b, (3, 2), 0.2), (features, boxes))
+
+
+def test_written_out_box_gradient_is_that_of_autograd():
+    torch.manual_seed(0)
+    features = torch.randn(2, 3, 9, 7, dtype=torch.float64)
+    corners = 30 * torch.rand(2, 5, 2, dtype=torch.float64) - 5
+    boxes = torch.cat([corners, corners + 4 + 30 * torch.rand(2, 5, 2).double()], -1)
+    boxes[1, 4, 2] = boxes[1, 4, 0]  # an empty one
+    boxes.requires_grad_()
+    values = roi_pool(features, boxes, 3, 0.2)
+    cotangent = torch.randn_like(values)
+    (values * cotangent).sum().backward()
+    with torch.inference_mode():
+        pooled = PooledBoxes(features, boxes.detach(), 3, 0.2)
+        torch.testing.assert_close(pooled.values.permute(0, 1, 4, 2, 3), values.detach())
+        gradient = pooled.box_gradient(cotangent.permute(0, 1, 3, 4, 2))
+        expected = boxes.grad.clone()
+        torch.testing.assert_close(gradient[0].float(), expected[0].float())
+        torch.testing.assert_close(gradient[1, :4].float(), expected[1, :4].float())
+        assert (gradient[1, 4] == 0).all()

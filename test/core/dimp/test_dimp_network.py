@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tracker_core.dimp import network as networks
-from tracker_core.iou_net import refine_boxes
+from tracker_core.iou_net import OverlapPredictor, refine_boxes
 from tracker_core.target_filter import correlate
 from tracker_core.weights import load_tensors
 
@@ -164,8 +164,7 @@ def test_box_regression(reference):
     reference.check('iou_grad', boxes.grad)
     for space, name, length in (('default', 'default', 1.0), ('relative', 'rel', 2.5e-3)):
         refined, predicted = refine_boxes(
-            regressor,
-            modulation,
+            OverlapPredictor(regressor, modulation),
             embedding,
             proposals[:, :3],
             steps=5,
