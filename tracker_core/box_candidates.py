@@ -1,45 +1,38 @@
-"""Boxes to refine around a first guess, and the one box that the refined ones amount to (ATOM)."""
+"""Boxes around a first guess, and the mean of the best of them (Danelljan et al. 2019, ATOM)."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from tracker_core.augmentation import UniformDraws
 
-#: Smallest side of a candidate relative to the shorter side of the first guess.
-_SMALLEST = 1 / 3
+def jitter_box(box_ltwh: Tensor, draws: Tensor, position: float, size: float) -> Tensor:
+    """Return a box (4,) followed by n random ones around it: (n + 1, 4).
 
-
-def jitter_box(
-    box_ltwh: Tensor, count: int, position: float, size: float, draws: UniformDraws
-) -> Tensor:
-    """Box (4,) and `count` random ones around it, (1 + count, 4).
-
-    position, size: full ranges of the uniform noise on centre and sides, relative to the square
-    root of the area. Draws (count, 4) in the order x, y, width, height.
+    draws: (n, 4), uniform in [0, 1). position, size: full range of the change of the centre and of
+    width and height, relative to the square root of the box's area. No side gets shorter than a
+    third of the shorter side.
     """
-    sides = box_ltwh[2:]
-    noise = torch.from_numpy(draws.random((count, 4)) - 0.5).to(box_ltwh)
-    ranges = box_ltwh.new_tensor([position, position, size, size])
-    noise = noise * ranges * sides.prod().sqrt()
-    sizes = (sides + noise[:, 2:]).clamp(min=sides.min() * _SMALLEST)
-    centers = box_ltwh[:2] + sides / 2 + noise[:, :2]
+    extent = box_ltwh[2:]
+    unit = extent.prod().sqrt() * box_ltwh.new_tensor([position, position, size, size])
+    noise = (draws.to(box_ltwh) - 0.5) * unit
+    sizes = torch.maximum(extent + noise[:, 2:], extent.min() / 3)
+    centers = box_ltwh[:2] + extent / 2 + noise[:, :2]
     return torch.cat([box_ltwh[None], torch.cat([centers - sizes / 2, sizes], 1)])
 
 
-def average_best(
-    boxes_ltwh: Tensor, scores: Tensor, count: int, max_aspect_ratio: float
+def mean_of_best(
+    boxes_ltwh: Tensor, scores: Tensor, count: int, max_aspect: float
 ) -> Tensor | None:
-    """Mean (4,) of the `count` boxes (K, 4) with the highest scores (K,), sides at least 1 px.
+    """Mean (4,) of the `count` boxes (K, 4) with the highest scores (K,).
 
-    Boxes longer than `max_aspect_ratio` are left out; None where that leaves no box.
+    Sides below one pixel become one pixel. Boxes more than `max_aspect` times longer one way than
+    the other are left out; None if no box remains.
     """
     boxes = torch.cat([boxes_ltwh[:, :2], boxes_ltwh[:, 2:].clamp(min=1)], 1)
-    ratios = boxes[:, 2] / boxes[:, 3]
-    plausible = (ratios < max_aspect_ratio) & (ratios > 1 / max_aspect_ratio)
-    plausible &= boxes.isfinite().all(1)
-    boxes, scores = boxes[plausible], scores[plausible]
+    aspect = boxes[:, 2] / boxes[:, 3]
+    kept = (aspect < max_aspect) & (aspect > 1 / max_aspect)
+    boxes, scores = boxes[kept], scores[kept]
     if not len(boxes):
         return None
     return boxes[scores.topk(min(count, len(boxes))).indices].mean(0)
