@@ -5,6 +5,9 @@ Danelljan et al. 2019, section 3.1; DiMP and DCFST use it unchanged.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -16,7 +19,10 @@ from tracker_core.roi_pool import PooledBoxes, roi_pool
 
 #: Two maps of one image, or the two vectors of a target.
 Pair = tuple[Tensor, Tensor]
-_SCALE2, _SCALE3 = 1 / STRIDES['layer2'], 1 / STRIDES['layer3']
+_STRIDE3 = STRIDES['layer3']
+_SCALE2, _SCALE3 = 1 / STRIDES['layer2'], 1 / _STRIDE3
+#: Cells that two 3x3 convolutions reach.
+_HALO = 2
 
 
 def _conv_block(inputs: int, outputs: int, kernel: int, padding: int) -> nn.Sequential:
@@ -152,35 +158,123 @@ def _folded(block: _LinearBlock, vector: Tensor, size: int) -> tuple[Tensor, Ten
     return weight.permute(0, 2, 3, 1).flatten(1).contiguous(), linear.bias.detach()
 
 
-def refine_boxes(
-    predictor: OverlapPredictor,
-    embedding: Pair,
-    boxes_ltwh: Tensor,
-    *,
-    steps: int,
-    step_length: float | tuple[float, float],
-    space: Literal['default', 'relative'] = 'default',
-    decay: float = 1.0,
-) -> tuple[Tensor, Tensor]:
-    """Improve boxes (1, K, 4) by gradient ascent on their predicted overlap.
+@dataclass(frozen=True)
+class Refinement:
+    """How boxes are improved by gradient ascent on their predicted overlap."""
 
-    space 'default': left, top, width and height move by step * gradient * (w, h, w, h) (ATOM);
-    'relative': centre over the size of the first box, and log size, by step * gradient (PrDiMP).
-    step_length: of all coordinates, or (position, size); multiplied by `decay` after every step.
+    steps: int = 5
+    step_length: tuple[float, float] = (1.0, 1.0)
+    """Of the position and of the size."""
+    decay: float = 1.0
+    """Factor on the step length after every step."""
+    space: Literal['default', 'relative'] = 'default'
+    """'default': left, top, width and height move by step * gradient * (w, h, w, h) (ATOM);
+    'relative': centre over the size of the first box, and log size, by step * gradient (PrDiMP)."""
+
+
+def refine_boxes(
+    predictor: OverlapPredictor, embedding: Pair, boxes_ltwh: Tensor, how: Refinement
+) -> tuple[Tensor, Tensor]:
+    """Improve boxes (1, K, 4).
+
     Returns the boxes and the predictions (1, K) of the boxes *before* the last step, as published.
     """
-    position, size = step_length if isinstance(step_length, tuple) else (step_length,) * 2
+    *_, (boxes, predictions) = _ascend(predictor, embedding, boxes_ltwh, how)
+    return boxes, predictions
+
+
+def refine_boxes_nearby(
+    network: IoUNet,
+    predictor: OverlapPredictor,
+    layers: Pair,
+    boxes_ltwh: Tensor,
+    how: Refinement,
+    margin: float = 16.0,
+) -> tuple[Tensor, Tensor]:
+    """Do as `refine_boxes`, but embed only the part of an image around the boxes.
+
+    layers: `layer2` and `layer3` of the image. The result is the same: boxes that leave the part,
+    which begins with `margin` px around them, are improved once more on the whole image.
+    """
+    window = _window(boxes_ltwh, margin, layers[1].shape[2:])
+    if window is None:
+        return refine_boxes(predictor, network.embed(*layers), boxes_ltwh, how)
+    embedding = network.embed(window.cut(layers[0], 2), window.cut(layers[1], 1))
+    origin = boxes_ltwh.new_tensor([window.left * _STRIDE3, window.top * _STRIDE3, 0, 0])
+    for boxes, predictions in _ascend(predictor, embedding, boxes_ltwh - origin, how):
+        if not window.holds(boxes):
+            return refine_boxes(predictor, network.embed(*layers), boxes_ltwh, how)
+    return boxes + origin, predictions
+
+
+def _ascend(
+    predictor: OverlapPredictor, embedding: Pair, boxes_ltwh: Tensor, how: Refinement
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Boxes after every step, and the predictions before it."""
+    position, size = how.step_length
     step = boxes_ltwh.new_tensor([position, position, size, size])
     unit = boxes_ltwh[:, :1, 2:]
-    boxes, predictions = boxes_ltwh, boxes_ltwh.new_zeros(boxes_ltwh.shape[:2])
-    for _ in range(steps):
+    boxes = boxes_ltwh
+    yield boxes, boxes.new_zeros(boxes.shape[:2])
+    for _ in range(how.steps):
         predictions, gradient = predictor(embedding, boxes)
-        if space == 'default':
+        if how.space == 'default':
             boxes = boxes + step * gradient * boxes[..., 2:].repeat(1, 1, 2)
         else:
             boxes = _relative_step(boxes, step, gradient, unit)
-        step = step * decay
-    return boxes, predictions
+        step = step * how.decay
+        yield boxes, predictions
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A square part of the maps of an image, in cells of `layer3`."""
+
+    left: int
+    top: int
+    side: int
+    inside: tuple[float, float, float, float]
+    """Left, top, right and bottom, relative to the part, between which its embedding is right."""
+
+    def cut(self, layer: Tensor, cells: int) -> Tensor:
+        """Cut the part out of (1, C, H, W), with `cells` cells per cell of `layer3`."""
+        top, left, side = self.top * cells, self.left * cells, self.side * cells
+        return layer[:, :, top : top + side, left : left + side]
+
+    def holds(self, boxes_ltwh: Tensor) -> bool:
+        """Whether all boxes lie where the embedding is right; false where one is not finite."""
+        low = boxes_ltwh[..., :2].amin((0, 1)).tolist()
+        high = (boxes_ltwh[..., :2] + boxes_ltwh[..., 2:]).amax((0, 1)).tolist()
+        left, top, right, bottom = self.inside
+        return left <= low[0] and top <= low[1] and high[0] <= right and high[1] <= bottom
+
+
+def _window(boxes_ltwh: Tensor, margin: float, shape: Sequence[int]) -> _Window | None:
+    """Part around boxes on maps of `shape` cells; None where it would be nearly everything.
+
+    Sides are one of a few lengths, because convolutions are prepared anew for every other shape.
+    """
+    low = boxes_ltwh[..., :2].amin((0, 1)).tolist()
+    high = (boxes_ltwh[..., :2] + boxes_ltwh[..., 2:]).amax((0, 1)).tolist()
+    need = max(high[0] - low[0], high[1] - low[1]) + 2 * margin
+    cells = need / _STRIDE3 + 2 * _HALO + 1
+    side = next((n for n in (10, 12, 14, 16) if n >= cells), None)
+    if side is None or side + 2 > min(shape):
+        return None
+    starts, inside = [], []
+    for first, last, count in zip(low, high, reversed(shape), strict=True):
+        start = round((first + last) / 2 / _STRIDE3 + 0.5 - side / 2)
+        start = min(max(start, 0), count - side)
+        starts.append(start)
+        # Past the border of the image the embedding is rightly zero.
+        inside.append(
+            (
+                _HALO * _STRIDE3 if start else -math.inf,
+                (side - 1 - _HALO) * _STRIDE3 if start + side < count else math.inf,
+            )
+        )
+    (left, right), (top, bottom) = inside
+    return _Window(starts[0], starts[1], side, (left, top, right, bottom))
 
 
 def ltwh_to_ltrb(boxes_ltwh: Tensor) -> Tensor:
