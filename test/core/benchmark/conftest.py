@@ -49,6 +49,14 @@ def tiny() -> Tiny:
 
 
 @pytest.fixture
+def kcf() -> str:
+    """Name of the fastest baseline; skips where the installed OpenCV lacks it."""
+    if not hasattr(cv2, 'TrackerKCF'):
+        pytest.skip(f'OpenCV {cv2.__version__} has no KCF: it is in opencv-contrib-python')
+    return 'kcf'
+
+
+@pytest.fixture
 def eval_folder() -> Path:
     """Real sequences beside the checkout."""
     if not SHARED_EVAL.is_dir():

@@ -18,6 +18,8 @@ from tracker_core.benchmark.baselines import (
 
 @pytest.mark.parametrize('name', ['csrt', 'kcf', 'mil'])
 def test_baselines_follow_a_square(name, frames):
+    if name not in available_baselines():
+        pytest.skip(f'OpenCV {cv2.__version__} has no {name}: it is in opencv-contrib-python')
     tracker = build_baseline(name)
     box = Box(50, 40, 30, 30)
     before = [frame.copy() for frame in frames]
@@ -39,7 +41,7 @@ def test_a_target_that_opencv_loses_stays_at_its_last_place(frames):
         def update(self, image):
             return answers.pop(0)
 
-    tracker = build_baseline('kcf')
+    tracker = build_baseline('mil')
     tracker._create = Fake
     tracker.initialize(frames[0], Box(50, 40, 30, 30))
     assert tracker.track(frames[1]).box == Box(52, 41, 30, 30)
@@ -81,18 +83,18 @@ def test_errors_say_what_to_do(tmp_path: Path, monkeypatch, frames):
         build_baseline('nano')
     with pytest.raises(FileNotFoundError, match=r'nanotrack\*backbone\*\.onnx'):
         build_baseline('nano', tmp_path)
-    with pytest.raises(ValueError, match=r'unknown setting .*psr_threshold'):
-        build_baseline('csrt', settings={'nonsense': 1})
-    monkeypatch.delattr(cv2, 'TrackerCSRT')
+    with pytest.raises(ValueError, match=r'unknown setting .*samplerInitInRadius'):
+        build_baseline('mil', settings={'nonsense': 1})
+    monkeypatch.delattr(cv2, 'TrackerCSRT', raising=False)
     with pytest.raises(RuntimeError, match="pip install 'opencv-contrib-python'"):
         build_baseline('csrt')
     with pytest.raises(RuntimeError, match='before initialize'):
-        build_baseline('kcf').track(frames[0])
+        build_baseline('mil').track(frames[0])
 
 
 def test_only_installed_baselines_are_available(monkeypatch):
     assert set(available_baselines()) <= set(BASELINE_NAMES)
-    monkeypatch.delattr(cv2, 'TrackerKCF')
+    monkeypatch.delattr(cv2, 'TrackerKCF', raising=False)
     assert 'kcf' not in available_baselines()
 
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -16,9 +15,7 @@ KCF = TrackerSpec('kcf', 'kcf')
 SIAMFC = TrackerSpec('siamfc', 'siamfc', weights='random', device='cpu')
 QUIET = RunOptions(quiet=True)
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(cv2, 'TrackerKCF'), reason='KCF needs opencv-contrib-python'
-)
+pytestmark = pytest.mark.usefixtures('kcf')
 
 
 def contents(results: Path) -> dict[str, bytes]:

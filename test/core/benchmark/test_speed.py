@@ -76,7 +76,7 @@ def test_siamfc_is_taken_apart_and_left_as_it_was(video):
 
 
 def test_trackers_of_opencv_cannot_be_taken_apart(video):
-    result = measure(TrackerSpec('kcf', 'kcf'), video[0][:5], video[1], 1)
+    result = measure(TrackerSpec('mil', 'mil'), video[0][:5], video[1], 1)
     assert result.crop is result.network is result.rest is None
 
 

@@ -53,10 +53,10 @@ class FakeTrax:
         self.answers.append(objects[0])
 
 
-def test_every_request_is_answered_with_a_box(tiny, tmp_path: Path):
+def test_every_request_is_answered_with_a_box(kcf, tiny, tmp_path: Path):
     tiny.write_images(tmp_path, range(1, 6), '{:08d}.png')
     trax = FakeTrax(sorted(tmp_path.iterdir()), tuple(tiny.truth(1)[0]))
-    vot_toolkit.serve(build_baseline('kcf'), trax)
+    vot_toolkit.serve(build_baseline(kcf), trax)
     assert len(trax.answers) == 5
     region, properties = trax.answers[-1]
     assert region.bounds() == pytest.approx(tuple(tiny.truth(5)[4]), abs=3)
@@ -89,5 +89,5 @@ def test_mistakes_are_said_and_nothing_is_written(tmp_path: Path, capsys, monkey
     assert vot_toolkit.main(['kcf', 'mil']) == 2
     assert '--write-ini' in capsys.readouterr().err
     monkeypatch.setitem(__import__('sys').modules, 'trax', None)
-    assert vot_toolkit.main(['kcf']) == 2
+    assert vot_toolkit.main(['mil']) == 2
     assert 'pip install vot-trax' in capsys.readouterr().err
