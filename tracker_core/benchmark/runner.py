@@ -127,8 +127,7 @@ def execute(job: Job, report: Report) -> Spent:
     spent = Spent()
     lumps = _Lumps(report)
     for repetition in job.repetitions:
-        seed_everything(job.seed, job.sequence.name, repetition)
-        tracker = job.spec.build()
+        tracker = job.spec.build(seed_everything(job.seed, job.sequence.name, repetition))
         follow = run_supervised if job.folder.protocol == 'vot' else track_once
         supply = FrameSupply(job.sequence.frames, job.ahead)
         boxes, seconds = follow(tracker, replace(job.sequence, frames=supply), lumps.add)

@@ -17,7 +17,7 @@ from tracker_core.benchmark.baselines import (
     build_baseline,
     find_networks,
 )
-from tracker_core.factory import network_name
+from tracker_core.factory import default_settings, network_name
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,22 @@ class TrackerSpec:
     settings: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
 
-    def build(self) -> Tracker:
-        """Build the tracker; raises what `build_tracker` and `build_baseline` raise."""
+    def build(self, draws: int | None = None) -> Tracker:
+        """Build the tracker; raises what `build_tracker` and `build_baseline` raise.
+
+        draws: seed of the random numbers of trackers that have a setting for it, unless
+        `settings` gives one; None leaves the tracker's own.
+        """
         if self.name in BASELINE_NAMES:
             return build_baseline(self.name, self.weights, dict(self.settings))
         if self.name not in tracker_names():
             valid = ', '.join(known_trackers())
             raise ValueError(f'unknown tracker {self.name!r}; valid: {valid}')
+        settings = dict(self.settings)
+        if draws is not None and hasattr(default_settings(self.name), 'seed'):
+            settings.setdefault('seed', draws)
         return build_tracker(
-            self.name, self.weights, device=self.device, settings=self.settings, seed=self.seed
+            self.name, self.weights, device=self.device, settings=settings, seed=self.seed
         )
 
     def describe(self) -> dict[str, Any]:

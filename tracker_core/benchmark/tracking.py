@@ -19,13 +19,17 @@ from tracker_core.sequence import Boxes
 Progress = Callable[[int], None]
 
 
-def seed_everything(seed: int, sequence: str, repetition: int) -> None:
-    """Seed all generators so that a sequence gives the same result in whatever order it is run."""
+def seed_everything(seed: int, sequence: str, repetition: int) -> int:
+    """Seed all generators so that a sequence gives the same result in whatever order it is run.
+
+    Returns the number they were seeded with, for trackers that have a generator of their own.
+    """
     mixed = zlib.crc32(f'{seed}/{sequence}/{repetition}'.encode())
     random.seed(mixed)
     np.random.seed(mixed)
     torch.manual_seed(mixed)
     cv2.setRNGSeed(mixed & 0x7FFFFFFF)
+    return mixed
 
 
 def track_once(
