@@ -17,6 +17,7 @@ from torch.nn import functional
 from tracker_core.resnet import STRIDES
 from tracker_core.roi_pool import PooledBoxes, roi_pool
 
+Space = Literal['default', 'relative']
 #: Two maps of one image, or the two vectors of a target.
 Pair = tuple[Tensor, Tensor]
 _STRIDE3 = STRIDES['layer3']
@@ -158,29 +159,25 @@ def _folded(block: _LinearBlock, vector: Tensor, size: int) -> tuple[Tensor, Ten
     return weight.permute(0, 2, 3, 1).flatten(1).contiguous(), linear.bias.detach()
 
 
-@dataclass(frozen=True)
-class Refinement:
-    """How boxes are improved by gradient ascent on their predicted overlap."""
-
-    steps: int = 5
-    step_length: tuple[float, float] = (1.0, 1.0)
-    """Of the position and of the size."""
-    decay: float = 1.0
-    """Factor on the step length after every step."""
-    space: Literal['default', 'relative'] = 'default'
-    """'default': left, top, width and height move by step * gradient * (w, h, w, h) (ATOM);
-    'relative': centre over the size of the first box, and log size, by step * gradient (PrDiMP)."""
-
-
 def refine_boxes(
-    predictor: OverlapPredictor, embedding: Pair, boxes_ltwh: Tensor, how: Refinement
+    predictor: OverlapPredictor,
+    embedding: Pair,
+    boxes_ltwh: Tensor,
+    *,
+    steps: int,
+    step_length: float | tuple[float, float],
+    space: Space = 'default',
+    decay: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
-    """Improve boxes (1, K, 4).
+    """Improve boxes (1, K, 4) by gradient ascent on their predicted overlap.
 
+    space 'default': left, top, width and height move by step * gradient * (w, h, w, h) (ATOM);
+    'relative': centre over the size of the first box, and log size, by step * gradient (PrDiMP).
+    step_length: of all coordinates, or (position, size); multiplied by `decay` after every step.
     Returns the boxes and the predictions (1, K) of the boxes *before* the last step, as published.
     """
-    *_, (boxes, predictions) = _ascend(predictor, embedding, boxes_ltwh, how)
-    return boxes, predictions
+    *_, last = _ascend(predictor, embedding, boxes_ltwh, steps, step_length, space, decay)
+    return last
 
 
 def refine_boxes_nearby(
@@ -188,7 +185,11 @@ def refine_boxes_nearby(
     predictor: OverlapPredictor,
     layers: Pair,
     boxes_ltwh: Tensor,
-    how: Refinement,
+    *,
+    steps: int,
+    step_length: float | tuple[float, float],
+    space: Space = 'default',
+    decay: float = 1.0,
     margin: float = 16.0,
 ) -> tuple[Tensor, Tensor]:
     """Do as `refine_boxes`, but embed only the part of an image around the boxes.
@@ -197,32 +198,43 @@ def refine_boxes_nearby(
     which begins with `margin` px around them, are improved once more on the whole image.
     """
     window = _window(boxes_ltwh, margin, layers[1].shape[2:])
-    if window is None:
-        return refine_boxes(predictor, network.embed(*layers), boxes_ltwh, how)
-    embedding = network.embed(window.cut(layers[0], 2), window.cut(layers[1], 1))
-    origin = boxes_ltwh.new_tensor([window.left * _STRIDE3, window.top * _STRIDE3, 0, 0])
-    for boxes, predictions in _ascend(predictor, embedding, boxes_ltwh - origin, how):
-        if not window.holds(boxes):
-            return refine_boxes(predictor, network.embed(*layers), boxes_ltwh, how)
-    return boxes + origin, predictions
+    if window is not None:
+        embedding = network.embed(window.cut(layers[0], 2), window.cut(layers[1], 1))
+        origin = boxes_ltwh.new_tensor([window.left * _STRIDE3, window.top * _STRIDE3, 0, 0])
+        shifted = boxes_ltwh - origin
+        states = _ascend(predictor, embedding, shifted, steps, step_length, space, decay)
+        for boxes, predictions in states:
+            if not window.holds(boxes):
+                break
+            result = boxes + origin, predictions
+        else:
+            return result
+    embedding = network.embed(*layers)
+    options = {'steps': steps, 'step_length': step_length, 'space': space, 'decay': decay}
+    return refine_boxes(predictor, embedding, boxes_ltwh, **options)  # type: ignore[arg-type]
 
 
 def _ascend(
-    predictor: OverlapPredictor, embedding: Pair, boxes_ltwh: Tensor, how: Refinement
+    predictor: OverlapPredictor,
+    embedding: Pair,
+    boxes_ltwh: Tensor,
+    steps: int,
+    step_length: float | tuple[float, float],
+    space: Space,
+    decay: float,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Boxes after every step, and the predictions before it."""
-    position, size = how.step_length
+    """Boxes to begin with and after every step, with the predictions before it."""
+    position, size = step_length if isinstance(step_length, tuple) else (step_length,) * 2
     step = boxes_ltwh.new_tensor([position, position, size, size])
-    unit = boxes_ltwh[:, :1, 2:]
-    boxes = boxes_ltwh
+    unit, boxes = boxes_ltwh[:, :1, 2:], boxes_ltwh
     yield boxes, boxes.new_zeros(boxes.shape[:2])
-    for _ in range(how.steps):
+    for _ in range(steps):
         predictions, gradient = predictor(embedding, boxes)
-        if how.space == 'default':
+        if space == 'default':
             boxes = boxes + step * gradient * boxes[..., 2:].repeat(1, 1, 2)
         else:
             boxes = _relative_step(boxes, step, gradient, unit)
-        step = step * how.decay
+        step = step * decay
         yield boxes, predictions
 
 
@@ -246,7 +258,7 @@ class _Window:
         low = boxes_ltwh[..., :2].amin((0, 1)).tolist()
         high = (boxes_ltwh[..., :2] + boxes_ltwh[..., 2:]).amax((0, 1)).tolist()
         left, top, right, bottom = self.inside
-        return left <= low[0] and top <= low[1] and high[0] <= right and high[1] <= bottom
+        return bool(left <= low[0] and top <= low[1] and high[0] <= right and high[1] <= bottom)
 
 
 def _window(boxes_ltwh: Tensor, margin: float, shape: Sequence[int]) -> _Window | None:

@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from tracker_core.iou_net import IoUNet, OverlapPredictor, refine_boxes
+from tracker_core.iou_net import (
+    IoUNet,
+    OverlapPredictor,
+    refine_boxes,
+    refine_boxes_nearby,
+)
 
 
 @pytest.fixture(scope='module')
@@ -56,10 +61,9 @@ def test_refinement_climbs(setting, space, length):
     network, modulation, embedding = setting
     boxes = torch.tensor([[[17.3, 22.1, 38.7, 41.2], [30.4, 28.9, 21.3, 33.8]]]).double()
     scale = float(network.predict(modulation, embedding, boxes).abs().max())
-    options = {'step_length': length / scale, 'space': space}
-    refined, before = refine_boxes(
-        OverlapPredictor(network, modulation), embedding, boxes, steps=1, **options
-    )
+    how = {'steps': 1, 'step_length': (length / scale,) * 2, 'space': space}
+    predictor = OverlapPredictor(network, modulation)
+    refined, before = refine_boxes(predictor, embedding, boxes, **how)
     torch.testing.assert_close(before, network.predict(modulation, embedding, boxes))
     after = network.predict(modulation, embedding, refined)
     assert (after > before).all()
@@ -69,28 +73,67 @@ def test_refinement_climbs(setting, space, length):
 def test_refinement_without_steps_changes_nothing(setting):
     network, modulation, embedding = setting
     boxes = torch.tensor([[[17.3, 22.1, 38.7, 41.2]]]).double()
-    for space in ('default', 'relative'):
-        refined, _ = refine_boxes(
-            OverlapPredictor(network, modulation),
-            embedding,
-            boxes,
-            steps=0,
-            step_length=1.0,
-            space=space,
-        )
-        torch.testing.assert_close(refined, boxes)
+    predictor = OverlapPredictor(network, modulation)
+    refined, _ = refine_boxes(predictor, embedding, boxes, steps=0, step_length=1.0)
+    torch.testing.assert_close(refined, boxes)
 
 
 def test_step_length_of_position_and_size(setting):
     network, modulation, embedding = setting
     boxes = torch.tensor([[[17.3, 22.1, 38.7, 41.2]]]).double()
-    refined, _ = refine_boxes(
-        OverlapPredictor(network, modulation),
-        embedding,
-        boxes,
-        steps=1,
-        step_length=(1e-4, 0.0),
-        space='relative',
-    )
+    how = {'steps': 1, 'step_length': (1e-4, 0.0), 'space': 'relative'}
+    predictor = OverlapPredictor(network, modulation)
+    refined, _ = refine_boxes(predictor, embedding, boxes, **how)
     torch.testing.assert_close(refined[..., 2:], boxes[..., 2:])
     assert not torch.equal(refined[..., :2], boxes[..., :2])
+
+
+@pytest.fixture(scope='module')
+def wide_setting():
+    """Layers of a 288 px image with a predictor, embedded cells counted."""
+    torch.manual_seed(0)
+    network = IoUNet(4, 6).double().eval().requires_grad_(False)
+    layers = torch.randn(1, 4, 36, 36).double(), torch.randn(1, 6, 18, 18).double()
+    box = torch.tensor([[100.0, 110.0, 60.0, 50.0]]).double()
+    return network, OverlapPredictor(network, network.modulation(*layers, box)), layers
+
+
+@pytest.mark.parametrize(
+    'corner', [(114, 117), (10, 130), (-20, -15), (230, 5), (260, 255), (90, 215), (128, 64)]
+)
+@pytest.mark.parametrize('size', [(60, 50), (40, 90), (25, 30)])
+def test_refinement_nearby_equals_that_on_the_whole_image(wide_setting, corner, size, monkeypatch):
+    network, predictor, layers = wide_setting
+    first = torch.tensor([*corner, *size]).double()
+    boxes = first + torch.tensor([[0, 0, 0, 0], [4.3, -3.1, 6, -5], [-2.2, 5, -7, 8]]).double()
+    how = {'steps': 3, 'step_length': (0.01, 0.01)}
+    expected = refine_boxes(predictor, network.embed(*layers), boxes[None], **how)
+    embedded = []
+    embed = network.embed
+    monkeypatch.setattr(network, 'embed', lambda *p: embedded.append(p[1].shape[-1]) or embed(*p))
+    found = refine_boxes_nearby(network, predictor, layers, boxes[None], **how)
+    assert len(embedded) == 1
+    assert embedded[0] < 18
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_boxes_that_leave_the_part_are_refined_on_the_whole_image(wide_setting):
+    network, predictor, layers = wide_setting
+    boxes = torch.tensor([[[114.0, 117.0, 60.0, 50.0]]]).double()
+    gradient = predictor(network.embed(*layers), boxes)[1]
+    length = 120 / float((gradient[..., :2].abs() * 60).max())
+    how = {'steps': 2, 'step_length': (length, 0.0)}
+    expected = refine_boxes(predictor, network.embed(*layers), boxes, **how)
+    assert (expected[0] - boxes)[..., :2].abs().max() > 60
+    found = refine_boxes_nearby(network, predictor, layers, boxes, **how)
+    torch.testing.assert_close(found[0], expected[0])
+
+
+def test_large_boxes_are_refined_on_the_whole_image(wide_setting):
+    network, predictor, layers = wide_setting
+    boxes = torch.tensor([[[10.0, 17.0, 260.0, 250.0]]]).double()
+    how = {'steps': 1, 'step_length': (0.01, 0.01)}
+    expected = refine_boxes(predictor, network.embed(*layers), boxes, **how)
+    found = refine_boxes_nearby(network, predictor, layers, boxes, **how)
+    torch.testing.assert_close(found[0], expected[0])

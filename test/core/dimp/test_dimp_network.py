@@ -5,7 +5,11 @@ import pytest
 import torch
 
 from tracker_core.dimp import network as networks
-from tracker_core.iou_net import OverlapPredictor, refine_boxes
+from tracker_core.iou_net import (
+    OverlapPredictor,
+    refine_boxes,
+    refine_boxes_nearby,
+)
 from tracker_core.target_filter import correlate
 from tracker_core.weights import load_tensors
 
@@ -162,17 +166,16 @@ def test_box_regression(reference):
     reference.check('iou_pred', predictions)
     predictions.sum().backward()
     reference.check('iou_grad', boxes.grad)
+    predictor = OverlapPredictor(regressor, modulation)
+    layers = test['layer2'], test['layer3']
     for space, name, length in (('default', 'default', 1.0), ('relative', 'rel', 2.5e-3)):
-        refined, predicted = refine_boxes(
-            OverlapPredictor(regressor, modulation),
-            embedding,
-            proposals[:, :3],
-            steps=5,
-            step_length=length,
-            space=space,
-        )
-        reference.check(f'refine_{name}_boxes', refined)
-        reference.check(f'refine_{name}_iou', predicted)
+        how = {'steps': 5, 'step_length': (length, length), 'space': space}
+        for refined, predicted in (
+            refine_boxes(predictor, embedding, proposals[:, :3], **how),
+            refine_boxes_nearby(regressor, predictor, layers, proposals[:, :3], **how),
+        ):
+            reference.check(f'refine_{name}_boxes', refined)
+            reference.check(f'refine_{name}_iou', predicted)
 
 
 @pytest.mark.parametrize('name', ['dimp18', 'dimp50', 'prdimp18', 'prdimp50', 'super_dimp'])
