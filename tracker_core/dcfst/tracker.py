@@ -1,0 +1,365 @@
+"""Online DCFST: ridge regression over a grid of proposals, then IoU-Net (paper section 3.4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tracker_core.augmentation import (
+    AugmentationPlan,
+    UniformDraws,
+    draw_augmentations,
+    expanded_size,
+)
+from tracker_core.box import Box
+from tracker_core.box_candidates import jitter_box, mean_of_best
+from tracker_core.confidence import StateJudge, logistic
+from tracker_core.dcfst import grid
+from tracker_core.dcfst.model import Average, OnlineModel
+from tracker_core.dcfst.network import DCFST, normalize_columns
+from tracker_core.inference import Precision, choose_dtype, prepare
+from tracker_core.iou_net import OverlapPredictor, Pair, refine_boxes
+from tracker_core.resnet import normalize
+from tracker_core.search_region import Pixels, box_in_patch, sample_patch
+from tracker_core.tracker import Estimate, Image, check_box, check_image
+
+_SIZE = (grid.IMAGE_SIZE, grid.IMAGE_SIZE)
+#: Middle of the network's input where integer coordinates are pixel centres.
+_MIDDLE = (grid.IMAGE_SIZE - 1) / 2
+
+
+@dataclass(frozen=True)
+class DCFSTSettings:
+    """Published values for OTB (`DCFST18`); lengths in pixels of the 288 px search region."""
+
+    regularization: float = 0.1
+    learning_rate: float = 0.013
+    """Share of a new frame in the average that the model is learnt from."""
+    min_first_weight: float = 0.25
+    """Least share of the first frame in that average."""
+    refit_interval: int = 10
+    sweeps: int = 30
+    """Gauss-Seidel sweeps per refit; they do not converge, see the paper's code."""
+    average: Average = 'features'
+    not_found: float = 0.25
+    """Windowed score below which the target is not found: the box stays, nothing is learnt."""
+    refit_when_not_found: bool = False
+    window_sigma: float = 1.05
+    """Relative to the square root of the target's area."""
+    window_min: float = 0.5
+    hard_negative_threshold: float = 0.3
+    """Score away from the target from which it is learnt at once; a scheduled refit is not
+    awaited."""
+    hard_negative_relative: bool = False
+    """The threshold is relative to the peak, and a hard negative also exceeds `not_found`."""
+    hard_negative_rate: float = 0.125
+    """Learning rate of such a frame."""
+    hard_negative_distance: float = 43.2
+    scale_damping: float = 0.7
+    """Share of the old size in the new one."""
+    random_boxes: int = 9
+    jitter_position: float = 0.1
+    jitter_size: float = 0.5
+    best_boxes: int = 3
+    """The refined boxes with the highest predicted overlap are averaged."""
+    refinement_steps: int = 5
+    """Of gradient ascent on the predicted overlap; 0: no refinement."""
+    refinement_step_length: float = 1.0
+    max_aspect: float = 6.0
+    output: Literal['centred', 'clipped'] = 'centred'
+    """'clipped' is the ResNet-50 code: half a pixel further left and up, inside the image."""
+    update: bool = True
+    """Learn from later frames."""
+    confidence_offset: float = 0.4
+    confidence_slope: float = 10.0
+    """Confidence = sigmoid(slope * (score - offset))."""
+    tracking_threshold: float = 0.5
+    """Confidence from which the state is TRACKING, if the target is found."""
+    lost_threshold: float = 0.2
+    """Confidence below which the state becomes LOST, as where the target is not found ..."""
+    lost_after: int = 3
+    """... for this many frames; until then the state is UNCERTAIN."""
+    precision: Precision = 'auto'
+    """Of the network; the model itself is always learnt in float32."""
+
+
+#: ResNet-18, tuned on OTB-2015.
+DCFST18 = DCFSTSettings()
+#: ResNet-50, tuned on GOT-10k.
+DCFST50 = DCFSTSettings(
+    learning_rate=0.02,
+    average='products',
+    not_found=0.2,
+    refit_when_not_found=True,
+    window_sigma=1.0,
+    hard_negative_threshold=0.5,
+    hard_negative_relative=True,
+    hard_negative_rate=0.1,
+    scale_damping=0.4,
+    random_boxes=19,
+    jitter_position=0.2,
+    best_boxes=5,
+    output='clipped',
+)
+_PLAN = AugmentationPlan(
+    blurs=((2, 0.2), (0.2, 2), (3, 1), (1, 3), (2, 2)),
+    rotations=(5, -5, 10, -10, 20, -20),
+    random_shift=0.0,
+)
+_EXPANSION = 2.0
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the target is: centre with integer coordinates at pixel centres, and size, pixels."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def scale(self) -> float:
+        """Image pixels per pixel of the search region."""
+        return grid.SEARCH_FACTOR * math.sqrt(self.width * self.height) / grid.IMAGE_SIZE
+
+    @property
+    def size_in_region(self) -> tuple[float, float]:
+        """Width and height in pixels of the search region: their product is always 57.6^2."""
+        return self.width / self.scale, self.height / self.scale
+
+
+@dataclass
+class _Target:
+    """All that is known about the current target."""
+
+    place: _Place
+    size_limits: tuple[tuple[float, float], tuple[float, float]]
+    """Smallest and largest (width, height)."""
+    model: OnlineModel
+    overlap: OverlapPredictor
+    draws: UniformDraws
+    judge: StateJudge
+    frame: int = 1
+
+
+class _RoundedPredictor(OverlapPredictor):
+    """Rounds its gradient to two decimals, for the published results to be repeatable."""
+
+    def __call__(self, embedding: Pair, boxes_ltwh: Tensor) -> tuple[Tensor, Tensor]:
+        predictions, gradient = super().__call__(embedding, boxes_ltwh)
+        return predictions, gradient.round(decimals=2)
+
+
+class DCFSTTracker:
+    """Finds the target among 961 proposals, refines its box and learns from the result."""
+
+    def __init__(
+        self,
+        network: DCFST,
+        settings: DCFSTSettings | None = None,
+        device: torch.device | str = 'cpu',
+        draws: Callable[[], UniformDraws] = lambda: np.random.default_rng(1024),
+    ) -> None:
+        """Prepare a network for tracking; `draws` makes the randomness of each target."""
+        self.settings = settings or DCFSTSettings()
+        self.device = torch.device(device)
+        self._dtype = choose_dtype(self.settings.precision, self.device)
+        prepare(network, self.device, self._dtype)
+        network.location_predictor.freeze()
+        self.network = network
+        self._draws = draws
+        self._target: _Target | None = None
+        self._response: NDArray[np.float32] | None = None
+        distances = (grid.centers(self.device) - grid.IMAGE_SIZE / 2).norm(dim=1, keepdim=True)
+        target_side = grid.IMAGE_SIZE / grid.SEARCH_FACTOR
+        self._labels = _gaussian(distances, grid.LABEL_SIGMA * target_side)
+        window = _gaussian(distances, self.settings.window_sigma * target_side)
+        self._window = window.clamp(min=self.settings.window_min)
+        self._away = distances > self.settings.hard_negative_distance
+
+    @property
+    def response_map(self) -> NDArray[np.float32] | None:
+        """Scores (31, 31) of the proposals in the last frame, without window."""
+        return self._response
+
+    @torch.inference_mode()
+    def initialize(self, image: Image, box: Box) -> None:
+        """Learn the model from augmented copies of the first frame (see `Tracker.initialize`)."""
+        check_image(image)
+        check_box(box, image)
+        x, y = box.left + (box.width - 1) / 2, box.top + (box.height - 1) / 2
+        place, draws = _Place(x, y, box.width, box.height), self._draws()
+        layers = [self._layers(patch) for patch in _augmented(image, place, draws)]
+        model = OnlineModel(
+            [self._samples(each, place) for each in layers],
+            self._labels,
+            average=self.settings.average,
+            regularization=self.settings.regularization,
+            minimum=self.settings.min_first_weight,
+        )
+        region_box = self._region_box(place, replace(place, x=round(x), y=round(y)))
+        modulation = self.network.bb_regressor.modulation(*layers[0], region_box[None])
+        overlap = _RoundedPredictor(self.network.bb_regressor, modulation)
+        limits = _size_limits(box.width, box.height, image)
+        self._target = _Target(place, limits, model, overlap, draws, self._new_judge())
+        self._response = None
+
+    @torch.inference_mode()
+    def track(self, image: Image) -> Estimate:
+        """Find the target in the next image (see `Tracker.track`)."""
+        check_image(image)
+        if self._target is None:
+            raise RuntimeError('track() before initialize(): call initialize(image, box) first')
+        target, region = self._target, self._target.place
+        target.frame += 1
+        layers = self._layers(_cut(image, region))
+        scores = target.model.predict(self._samples(layers, region))
+        self._response = scores.view(grid.SIDE, grid.SIDE).cpu().numpy()
+        best = int((scores * self._window).argmax())
+        found = bool((scores * self._window)[best] >= self.settings.not_found)
+        if found:
+            place = self._refine(target, layers, _move(region, best), region)
+            target.place = _limit(place, target.size_limits)
+        self._learn(target, image, found)
+        return self._estimate(target, image, float(scores[best]), found)
+
+    def _layers(self, pixels: Pixels) -> Pair:
+        """Backbone features of a search region, float32 (288, 288, 3)."""
+        batch = torch.from_numpy(pixels).to(self.device).permute(2, 0, 1)[None]
+        return self.network.backbone(normalize(batch).to(self._dtype))
+
+    def _samples(self, layers: Pair, place: _Place) -> Tensor:
+        """Features (961, 1024) of the proposals of the size of `place`."""
+        predictor = self.network.location_predictor
+        sizes = torch.tensor([place.size_in_region], device=self.device)
+        samples = predictor.describe_grid(predictor.embed(*layers), sizes)
+        return normalize_columns(samples.float())[0]
+
+    def _region_box(self, place: _Place, region: _Place) -> Tensor:
+        """Box (4,) of a target in the search region around `region`, as the IoU-Net takes it."""
+        offset, size = (place.x - region.x, place.y - region.y), (place.width, place.height)
+        box = box_in_patch(offset, size, region.scale, _SIZE)
+        return torch.tensor(box, device=self.device)
+
+    def _refine(self, target: _Target, layers: Pair, place: _Place, region: _Place) -> _Place:
+        """Gradient ascent on the overlap that the IoU-Net predicts, from random boxes."""
+        settings = self.settings
+        if not settings.refinement_steps:
+            return place
+        draws = torch.from_numpy(target.draws.random((settings.random_boxes, 4)))
+        boxes = jitter_box(
+            self._region_box(place, region), draws, settings.jitter_position, settings.jitter_size
+        )
+        boxes, overlaps = refine_boxes(
+            target.overlap,
+            self.network.bb_regressor.embed(*layers),
+            boxes[None],
+            steps=settings.refinement_steps,
+            step_length=settings.refinement_step_length,
+        )
+        best = mean_of_best(boxes[0], overlaps[0], settings.best_boxes, settings.max_aspect)
+        if best is None:
+            return place
+        left, top, width, height = best.tolist()
+        old = settings.scale_damping
+        return _Place(
+            # Half a pixel further right and down than `_region_box` says, as published.
+            region.x + (left + width / 2 - _MIDDLE) * region.scale,
+            region.y + (top + height / 2 - _MIDDLE) * region.scale,
+            old * place.width + (1 - old) * width * region.scale,
+            old * place.height + (1 - old) * height * region.scale,
+        )
+
+    def _learn(self, target: _Target, image: Image, found: bool) -> None:
+        """Add the target at its new place to the model; refit on schedule or for distractors."""
+        settings = self.settings
+        if not settings.update or not (found or settings.refit_when_not_found):
+            return
+        distractor = False
+        if found:
+            samples = self._samples(self._layers(_cut(image, target.place)), target.place)
+            distractor = self._is_distracted(target.model.predict(samples))
+            rate = settings.hard_negative_rate if distractor else settings.learning_rate
+            target.model.add(samples, rate)
+        if distractor or target.frame % settings.refit_interval == 0:
+            target.model.refit(settings.sweeps)
+
+    def _is_distracted(self, scores: Tensor) -> bool:
+        """Whether something away from the target, in the middle of the region, scores high."""
+        highest, peak = (scores * self._away).max(), scores.max()
+        if not self.settings.hard_negative_relative:
+            return bool(highest > self.settings.hard_negative_threshold)
+        threshold = self.settings.hard_negative_threshold * peak
+        return bool((highest > threshold) & (highest > self.settings.not_found))
+
+    def _estimate(self, target: _Target, image: Image, score: float, found: bool) -> Estimate:
+        settings = self.settings
+        confidence = logistic(score, settings.confidence_offset, settings.confidence_slope)
+        state = target.judge.judge(confidence, found=found)
+        return Estimate(self._box(target.place, image), confidence, state)
+
+    def _new_judge(self) -> StateJudge:
+        settings = self.settings
+        return StateJudge(
+            settings.tracking_threshold, settings.lost_threshold, settings.lost_after
+        )
+
+    def _box(self, place: _Place, image: Image) -> Box:
+        width, height = place.width, place.height
+        if self.settings.output == 'centred':
+            return Box(place.x - (width - 1) / 2, place.y - (height - 1) / 2, width, height)
+        left, top = max(place.x - width / 2, 0.0), max(place.y - height / 2, 0.0)
+        return Box(left, top, min(width, image.shape[1]), min(height, image.shape[0]))
+
+
+def _gaussian(distances: Tensor, sigma: float) -> Tensor:
+    return (-0.5 * (distances / sigma).square()).exp()
+
+
+def _cut(image: Image, place: _Place) -> Pixels:
+    """Search region around a place, float32 (288, 288, 3)."""
+    side = place.scale * grid.IMAGE_SIZE
+    return sample_patch(image, (place.x, place.y), (side, side), _SIZE).pixels
+
+
+def _augmented(image: Image, place: _Place, draws: UniformDraws) -> list[Pixels]:
+    """First search region and its augmented copies, each float32 (288, 288, 3)."""
+    size = expanded_size(_SIZE, _EXPANSION)
+    side = place.scale * size[0]
+    expanded = sample_patch(image, (place.x, place.y), (side, side), size).pixels
+    return [augment(expanded, _SIZE) for augment in draw_augmentations(_PLAN, _SIZE, draws)]
+
+
+def _move(place: _Place, proposal: int) -> _Place:
+    """Put a place onto the centre of a proposal of the search region around it."""
+    x, y = grid.centers()[proposal].tolist()
+    middle = grid.IMAGE_SIZE / 2
+    return replace(
+        place, x=place.x + (x - middle) * place.scale, y=place.y + (y - middle) * place.scale
+    )
+
+
+def _size_limits(
+    width: float, height: float, image: Image
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Smallest and largest size of a target: 10 px along the shorter side, the image."""
+    low = max(10 / width, 10 / height)
+    high = min(image.shape[1] / width, image.shape[0] / height)
+    return (low * width, low * height), (high * width, high * height)
+
+
+def _limit(place: _Place, limits: tuple[tuple[float, float], tuple[float, float]]) -> _Place:
+    (low_width, low_height), (high_width, high_height) = limits
+    return replace(
+        place,
+        width=max(min(place.width, high_width), low_width),
+        height=max(min(place.height, high_height), low_height),
+    )
