@@ -1,0 +1,1 @@
+"""Readers of the published training sets, of videos and of robot recordings."""
