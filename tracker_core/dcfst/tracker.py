@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -22,10 +21,11 @@ from tracker_core.box import Box
 from tracker_core.box_candidates import jitter_box, mean_of_best
 from tracker_core.confidence import StateJudge, logistic
 from tracker_core.dcfst import grid
-from tracker_core.dcfst.model import Average, OnlineModel
+from tracker_core.dcfst.model import OnlineModel
 from tracker_core.dcfst.network import DCFST, normalize_columns
-from tracker_core.inference import Precision, choose_dtype, prepare
-from tracker_core.iou_net import OverlapPredictor, Pair, refine_boxes
+from tracker_core.dcfst.settings import DCFSTSettings
+from tracker_core.inference import choose_dtype, prepare
+from tracker_core.iou_net import OverlapPredictor, Pair, refine_boxes_nearby
 from tracker_core.resnet import normalize
 from tracker_core.search_region import Pixels, box_in_patch, sample_patch
 from tracker_core.tracker import Estimate, Image, check_box, check_image
@@ -33,87 +33,6 @@ from tracker_core.tracker import Estimate, Image, check_box, check_image
 _SIZE = (grid.IMAGE_SIZE, grid.IMAGE_SIZE)
 #: Middle of the network's input where integer coordinates are pixel centres.
 _MIDDLE = (grid.IMAGE_SIZE - 1) / 2
-
-
-@dataclass(frozen=True)
-class DCFSTSettings:
-    """Published values for OTB (`DCFST18`); lengths in pixels of the 288 px search region."""
-
-    regularization: float = 0.1
-    learning_rate: float = 0.013
-    """Share of a new frame in the average that the model is learnt from."""
-    min_first_weight: float = 0.25
-    """Least share of the first frame in that average."""
-    refit_interval: int = 10
-    sweeps: int = 30
-    """Gauss-Seidel sweeps per refit; they do not converge, see the paper's code."""
-    average: Average = 'features'
-    not_found: float = 0.25
-    """Windowed score below which the target is not found: the box stays, nothing is learnt."""
-    refit_when_not_found: bool = False
-    window_sigma: float = 1.05
-    """Relative to the square root of the target's area."""
-    window_min: float = 0.5
-    hard_negative_threshold: float = 0.3
-    """Score away from the target from which it is learnt at once; a scheduled refit is not
-    awaited."""
-    hard_negative_relative: bool = False
-    """The threshold is relative to the peak, and a hard negative also exceeds `not_found`."""
-    hard_negative_rate: float = 0.125
-    """Learning rate of such a frame."""
-    hard_negative_distance: float = 43.2
-    scale_damping: float = 0.7
-    """Share of the old size in the new one."""
-    random_boxes: int = 9
-    jitter_position: float = 0.1
-    jitter_size: float = 0.5
-    best_boxes: int = 3
-    """The refined boxes with the highest predicted overlap are averaged."""
-    refinement_steps: int = 5
-    """Of gradient ascent on the predicted overlap; 0: no refinement."""
-    refinement_step_length: float = 1.0
-    max_aspect: float = 6.0
-    output: Literal['centred', 'clipped'] = 'centred'
-    """'clipped' is the ResNet-50 code: half a pixel further left and up, inside the image."""
-    update: bool = True
-    """Learn from later frames."""
-    confidence_offset: float = 0.4
-    confidence_slope: float = 10.0
-    """Confidence = sigmoid(slope * (score - offset))."""
-    tracking_threshold: float = 0.5
-    """Confidence from which the state is TRACKING, if the target is found."""
-    lost_threshold: float = 0.2
-    """Confidence below which the state becomes LOST, as where the target is not found ..."""
-    lost_after: int = 3
-    """... for this many frames; until then the state is UNCERTAIN."""
-    precision: Precision = 'auto'
-    """Of the network; the model itself is always learnt in float32."""
-
-
-#: ResNet-18, tuned on OTB-2015.
-DCFST18 = DCFSTSettings()
-#: ResNet-50, tuned on GOT-10k.
-DCFST50 = DCFSTSettings(
-    learning_rate=0.02,
-    average='products',
-    not_found=0.2,
-    refit_when_not_found=True,
-    window_sigma=1.0,
-    hard_negative_threshold=0.5,
-    hard_negative_relative=True,
-    hard_negative_rate=0.1,
-    scale_damping=0.4,
-    random_boxes=19,
-    jitter_position=0.2,
-    best_boxes=5,
-    output='clipped',
-)
-_PLAN = AugmentationPlan(
-    blurs=((2, 0.2), (0.2, 2), (3, 1), (1, 3), (2, 2)),
-    rotations=(5, -5, 10, -10, 20, -20),
-    random_shift=0.0,
-)
-_EXPANSION = 2.0
 
 
 @dataclass(frozen=True)
@@ -166,23 +85,26 @@ class DCFSTTracker:
         network: DCFST,
         settings: DCFSTSettings | None = None,
         device: torch.device | str = 'cpu',
-        draws: Callable[[], UniformDraws] = lambda: np.random.default_rng(1024),
+        make_draws: Callable[[int], UniformDraws] = np.random.default_rng,
     ) -> None:
-        """Prepare a network for tracking; `draws` makes the randomness of each target."""
+        """Prepare `network` for inference, in place.
+
+        make_draws: gives the random numbers of a target, from the seed of the settings.
+        """
         self.settings = settings or DCFSTSettings()
         self.device = torch.device(device)
         self._dtype = choose_dtype(self.settings.precision, self.device)
         prepare(network, self.device, self._dtype)
         network.location_predictor.freeze()
         self.network = network
-        self._draws = draws
+        self._make_draws = make_draws
         self._target: _Target | None = None
         self._response: NDArray[np.float32] | None = None
         distances = (grid.centers(self.device) - grid.IMAGE_SIZE / 2).norm(dim=1, keepdim=True)
         target_side = grid.IMAGE_SIZE / grid.SEARCH_FACTOR
         self._labels = _gaussian(distances, grid.LABEL_SIGMA * target_side)
         window = _gaussian(distances, self.settings.window_sigma * target_side)
-        self._window = window.clamp(min=self.settings.window_min)
+        self._window = window.clamp(min=self.settings.window_minimum)
         self._away = distances > self.settings.hard_negative_distance
 
     @property
@@ -196,14 +118,15 @@ class DCFSTTracker:
         check_image(image)
         check_box(box, image)
         x, y = box.left + (box.width - 1) / 2, box.top + (box.height - 1) / 2
-        place, draws = _Place(x, y, box.width, box.height), self._draws()
-        layers = [self._layers(patch) for patch in _augmented(image, place, draws)]
+        place = _Place(x, y, box.width, box.height)
+        draws = self._make_draws(self.settings.seed)
+        layers = [self._layers(patch) for patch in self._first_patches(image, place, draws)]
         model = OnlineModel(
             [self._samples(each, place) for each in layers],
             self._labels,
             average=self.settings.average,
             regularization=self.settings.regularization,
-            minimum=self.settings.min_first_weight,
+            minimum=self.settings.first_frame_minimum,
         )
         region_box = self._region_box(place, replace(place, x=round(x), y=round(y)))
         modulation = self.network.bb_regressor.modulation(*layers[0], region_box[None])
@@ -227,9 +150,23 @@ class DCFSTTracker:
         found = bool((scores * self._window)[best] >= self.settings.not_found)
         if found:
             place = self._refine(target, layers, _move(region, best), region)
-            target.place = _limit(place, target.size_limits)
+            target.place = _limit(place, target.size_limits, image)
         self._learn(target, image, found)
         return self._estimate(target, image, float(scores[best]), found)
+
+    def _first_patches(self, image: Image, place: _Place, draws: UniformDraws) -> list[Pixels]:
+        """First search region and its augmented copies, each float32 (288, 288, 3)."""
+        settings = self.settings
+        plan = AugmentationPlan(
+            flip=settings.flip,
+            blurs=settings.blurs,
+            rotations=settings.rotations,
+            random_shift=0.0,
+        )
+        size = expanded_size(_SIZE, settings.expansion)
+        side = place.scale * size[0]
+        expanded = sample_patch(image, (place.x, place.y), (side, side), size).pixels
+        return [augment(expanded, _SIZE) for augment in draw_augmentations(plan, _SIZE, draws)]
 
     def _layers(self, pixels: Pixels) -> Pair:
         """Backbone features of a search region, float32 (288, 288, 3)."""
@@ -256,16 +193,19 @@ class DCFSTTracker:
             return place
         draws = torch.from_numpy(target.draws.random((settings.random_boxes, 4)))
         boxes = jitter_box(
-            self._region_box(place, region), draws, settings.jitter_position, settings.jitter_size
+            self._region_box(place, region), draws, settings.position_jitter, settings.size_jitter
         )
-        boxes, overlaps = refine_boxes(
+        boxes, overlaps = refine_boxes_nearby(
+            self.network.bb_regressor,
             target.overlap,
-            self.network.bb_regressor.embed(*layers),
+            layers,
             boxes[None],
             steps=settings.refinement_steps,
             step_length=settings.refinement_step_length,
         )
-        best = mean_of_best(boxes[0], overlaps[0], settings.best_boxes, settings.max_aspect)
+        best = mean_of_best(
+            boxes[0], overlaps[0], settings.averaged_boxes, settings.max_aspect_ratio
+        )
         if best is None:
             return place
         left, top, width, height = best.tolist()
@@ -281,13 +221,13 @@ class DCFSTTracker:
     def _learn(self, target: _Target, image: Image, found: bool) -> None:
         """Add the target at its new place to the model; refit on schedule or for distractors."""
         settings = self.settings
-        if not settings.update or not (found or settings.refit_when_not_found):
+        if settings.update == 'none' or not (found or settings.refit_when_not_found):
             return
         distractor = False
         if found:
             samples = self._samples(self._layers(_cut(image, target.place)), target.place)
             distractor = self._is_distracted(target.model.predict(samples))
-            rate = settings.hard_negative_rate if distractor else settings.learning_rate
+            rate = settings.hard_negative_learning_rate if distractor else settings.learning_rate
             target.model.add(samples, rate)
         if distractor or target.frame % settings.refit_interval == 0:
             target.model.refit(settings.sweeps)
@@ -330,14 +270,6 @@ def _cut(image: Image, place: _Place) -> Pixels:
     return sample_patch(image, (place.x, place.y), (side, side), _SIZE).pixels
 
 
-def _augmented(image: Image, place: _Place, draws: UniformDraws) -> list[Pixels]:
-    """First search region and its augmented copies, each float32 (288, 288, 3)."""
-    size = expanded_size(_SIZE, _EXPANSION)
-    side = place.scale * size[0]
-    expanded = sample_patch(image, (place.x, place.y), (side, side), size).pixels
-    return [augment(expanded, _SIZE) for augment in draw_augmentations(_PLAN, _SIZE, draws)]
-
-
 def _move(place: _Place, proposal: int) -> _Place:
     """Put a place onto the centre of a proposal of the search region around it."""
     x, y = grid.centers()[proposal].tolist()
@@ -356,10 +288,14 @@ def _size_limits(
     return (low * width, low * height), (high * width, high * height)
 
 
-def _limit(place: _Place, limits: tuple[tuple[float, float], tuple[float, float]]) -> _Place:
+def _limit(
+    place: _Place, limits: tuple[tuple[float, float], tuple[float, float]], image: Image
+) -> _Place:
+    """Keep the size within its limits and, unlike published, the centre in the image."""
     (low_width, low_height), (high_width, high_height) = limits
-    return replace(
-        place,
+    return _Place(
+        x=max(min(place.x, image.shape[1] - 1), 0),
+        y=max(min(place.y, image.shape[0] - 1), 0),
         width=max(min(place.width, high_width), low_width),
         height=max(min(place.height, high_height), low_height),
     )

@@ -1,0 +1,146 @@
+"""Settings of DCFST: one dataclass, and the published variants of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from tracker_core.dcfst.model import Average
+from tracker_core.inference import Precision
+
+
+@dataclass(frozen=True)
+class DCFSTSettings:
+    """Values of DCFST-18 as published for OTB-2015; lengths in pixels of the search region."""
+
+    flip: bool = True
+    """Augmentations of the first frame."""
+    blurs: tuple[tuple[float, float], ...] = ((2, 0.2), (0.2, 2), (3, 1), (1, 3), (2, 2))
+    """Standard deviations (y, x)."""
+    rotations: tuple[float, ...] = (5.0, -5.0, 10.0, -10.0, 20.0, -20.0)
+    """Degrees."""
+    expansion: float = 2.0
+    """Size of the patch that augmentations are cut from, relative to the search region."""
+
+    update: Literal['online', 'none'] = 'online'
+    """'none' keeps the model of the first frame."""
+    regularization: float = 0.1
+    average: Average = 'features'
+    learning_rate: float = 0.013
+    """Share of a new frame in the average that the model is learnt from."""
+    first_frame_minimum: float = 0.25
+    """Least share of the first frame in that average."""
+    refit_interval: int = 10
+    """Frames between two updates of the model from the average."""
+    sweeps: int = 30
+    """Gauss-Seidel sweeps of such an update; they do not converge, and need not."""
+    not_found: float = 0.25
+    """Windowed score below which the target is not found: the box stays, nothing is learnt."""
+    refit_when_not_found: bool = False
+    window_sigma: float = 1.05
+    """Of the window on the scores, relative to the square root of the target's area."""
+    window_minimum: float = 0.5
+    hard_negative_threshold: float = 0.3
+    """Score away from the target from which a frame is a hard negative: the model is updated at
+    once."""
+    hard_negative_relative: bool = False
+    """The threshold is relative to the peak, and a hard negative also exceeds `not_found`."""
+    hard_negative_learning_rate: float = 0.125
+    hard_negative_distance: float = 43.2
+
+    scale_damping: float = 0.7
+    """Share of the old size in the new one."""
+    refinement_steps: int = 5
+    """Of gradient ascent on the predicted overlap; 0: no refinement, the size never changes."""
+    refinement_step_length: float = 1.0
+    random_boxes: int = 9
+    position_jitter: float = 0.1
+    size_jitter: float = 0.5
+    averaged_boxes: int = 3
+    max_aspect_ratio: float = 6.0
+    output: Literal['centred', 'clipped'] = 'centred'
+    """'clipped' is the ResNet-50 code: half a pixel further left and up, inside the image."""
+
+    confidence_offset: float = 0.4
+    confidence_slope: float = 10.0
+    """Confidence = sigmoid(slope * (score of the chosen proposal - offset))."""
+    tracking_threshold: float = 0.5
+    """Confidence from which a target that was found is TRACKING."""
+    lost_threshold: float = 0.2
+    """Confidence below which a frame counts as lost, like one without a target ..."""
+    lost_after: int = 3
+    """... and the state is LOST from this many such frames in a row; until then UNCERTAIN."""
+    seed: int = 1024
+    """Of the random boxes of a target."""
+    precision: Precision = 'auto'
+    """Of the network; the model is always learnt in float32."""
+
+
+#: DCFST-18 as published for OTB-2015, and by the data set that it was tuned on.
+DCFST18 = DCFSTSettings()
+DCFST18_GOT10K = replace(
+    DCFST18,
+    learning_rate=0.016,
+    not_found=0.3,
+    hard_negative_learning_rate=0.15,
+    window_sigma=1.3,
+    scale_damping=0.3,
+)
+DCFST18_NFS = replace(
+    DCFST18,
+    learning_rate=0.016,
+    window_sigma=2.2,
+    window_minimum=0.8,
+    scale_damping=0.3,
+)
+DCFST18_TRACKINGNET = replace(
+    DCFST18,
+    learning_rate=0.01,
+    not_found=0.3,
+    hard_negative_learning_rate=0.1,
+    window_sigma=0.8,
+    window_minimum=0.6,
+    scale_damping=0.5,
+)
+DCFST18_VOT19 = replace(
+    DCFST18,
+    learning_rate=0.018,
+    not_found=0.1,
+    hard_negative_threshold=0.15,
+    hard_negative_learning_rate=0.16,
+    window_sigma=0.8,
+    window_minimum=0.4,
+    scale_damping=0.5,
+)
+#: DCFST-50 as published for GOT-10k; its code differs in the places that are not only numbers.
+DCFST50 = DCFSTSettings(
+    average='products',
+    learning_rate=0.02,
+    not_found=0.2,
+    refit_when_not_found=True,
+    window_sigma=1.0,
+    hard_negative_threshold=0.5,
+    hard_negative_relative=True,
+    hard_negative_learning_rate=0.1,
+    scale_damping=0.4,
+    random_boxes=19,
+    position_jitter=0.2,
+    averaged_boxes=5,
+    output='clipped',
+)
+DCFST50_TRACKINGNET = replace(
+    DCFST50,
+    learning_rate=0.016,
+    hard_negative_learning_rate=0.01,
+    window_sigma=1.2,
+    scale_damping=0.3,
+)
+DCFST50_VOT18 = replace(
+    DCFST50,
+    learning_rate=0.018,
+    not_found=0.0,
+    hard_negative_learning_rate=0.22,
+    window_sigma=0.9,
+    window_minimum=0.3,
+    scale_damping=0.6,
+)
