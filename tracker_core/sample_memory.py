@@ -45,6 +45,11 @@ class SampleMemory:
         return self._count
 
     @property
+    def capacity(self) -> int:
+        """Number of samples that fit."""
+        return len(self._weights)
+
+    @property
     def features(self) -> Tensor:
         """Stored features (n, ...), a view."""
         return self._features[: self._count]

@@ -1,0 +1,164 @@
+"""Settings of the DiMP family: one dataclass, and the published variants of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from tracker_core.inference import Precision
+
+Pairs = tuple[tuple[float, float], ...]
+
+_FOUR_CORNERS: Pairs = ((0.6, 0.6), (-0.6, 0.6), (0.6, -0.6), (-0.6, -0.6))
+#: The published code moves only the crop of mode 'inside' of the first frame; no variant uses it.
+_Border = Literal['replicate', 'inside_major']
+
+
+@dataclass(frozen=True)
+class DiMPSettings:
+    """Values of DiMP-18 and DiMP-50 as published; sizes in pixels, pairs as (y, x)."""
+
+    image_size: int = 288
+    """Side of the network's input."""
+    search_factor: float = 5.0
+    """Side of the search region relative to the square root of the target's area."""
+    border_mode: _Border = 'replicate'
+    max_scale_change: float = 1.5
+    """For 'inside_major': how much the search region may shrink to stay inside the image."""
+
+    relative_shifts: Pairs = _FOUR_CORNERS
+    """Augmentations of the first frame; shifts in halves of the image size."""
+    flip: bool = True
+    blurs: Pairs = ((3.0, 1.0), (1.0, 3.0), (2.0, 2.0))
+    rotations: tuple[float, ...] = (10.0, -10.0, 45.0, -45.0)
+    dropout_copies: int = 2
+    dropout: float = 0.2
+    expansion: float = 2.0
+    """Size of the patch that augmentations are cut from, relative to the image size."""
+    random_shift: float = 1 / 3
+
+    memory_size: int = 50
+    learning_rate: float = 0.01
+    hard_negative_learning_rate: float = 0.02
+    first_frame_minimum: float = 0.25
+    """Share of the weights that the samples of the first frame keep; 0: they may be replaced."""
+
+    update: Literal['online', 'none', 'average'] = 'online'
+    """'none' keeps the first filter, 'average' blends in one predicted from each new frame."""
+    optimizer: Literal['steepest_descent', 'gradient_descent'] = 'steepest_descent'
+    gradient_step: float = 0.1
+    """Fixed step length of 'gradient_descent'."""
+    first_iterations: int = 10
+    """Of the optimiser in the first frame; 0 keeps the initialiser's filter ("Init")."""
+    update_interval: int = 20
+    update_iterations: int = 2
+    hard_negative_iterations: int = 1
+
+    score_softmax: bool = False
+    window: bool = False
+    not_found: float = 0.25
+    """Score below which the target is not found; below it the box never moves."""
+    distractor_threshold: float = 0.8
+    hard_negative_threshold: float = 0.5
+    neighborhood: float = 2.2
+    displacement: float = 0.8
+
+    refinement_space: Literal['default', 'relative'] = 'default'
+    refinement_steps: int = 5
+    refinement_step_length: float = 1.0
+    random_boxes: int = 9
+    position_jitter: float = 0.1
+    size_jitter: float = 0.5
+    averaged_boxes: int = 3
+    max_aspect_ratio: float = 6.0
+
+    confidence_offset: float = 0.25
+    confidence_slope: float = 12.0
+    """Confidence = sigmoid(slope * (score peak - offset))."""
+    tracking_threshold: float = 0.5
+    """Confidence from which a target that was found is TRACKING."""
+    lost_threshold: float = 0.2
+    """Confidence below which a frame counts like one without a target."""
+    lost_after: int = 3
+    """Such frames in a row until the state is LOST."""
+    precision: Precision = 'auto'
+    """Of the network; 'auto' is bfloat16 on CPUs that compute in it, else float32."""
+    seed: int = 0
+    """Of the random numbers, which start anew with every target."""
+
+
+#: DiMP-18 and DiMP-50 on VOT2018.
+VOT18 = DiMPSettings(
+    image_size=224,
+    search_factor=4.0,
+    blurs=((2.0, 0.2), (0.2, 2.0), (3.0, 1.0), (1.0, 3.0), (2.0, 2.0)),
+    rotations=(5.0, -5.0, 10.0, -10.0, 20.0, -20.0, 30.0, -30.0, 45.0, -45.0, -60.0, 60.0),
+    dropout_copies=7,
+    memory_size=250,
+    learning_rate=0.0075,
+    first_frame_minimum=0.0,
+    first_iterations=25,
+    update_interval=10,
+    update_iterations=3,
+    hard_negative_iterations=3,
+    window=True,
+    not_found=0.0,
+    distractor_threshold=100.0,
+    hard_negative_threshold=0.45,
+    displacement=0.7,
+)
+
+#: DiMP-50 on VOT2019.
+VOT19 = replace(
+    VOT18,
+    image_size=256,
+    search_factor=4.5,
+    relative_shifts=((0.6, 0.6), (-0.6, 0.6)),
+    blurs=((2.0, 0.2), (1.0, 3.0)),
+    rotations=(-5.0, 10.0, -30.0, 60.0),
+    dropout_copies=3,
+    expansion=1.4,
+    memory_size=100,
+    first_iterations=15,
+    update_iterations=2,
+    hard_negative_iterations=2,
+    refinement_steps=3,
+)
+
+#: Scores are a probability per cell, whose peak is about 0.2 on a sure target.
+PRDIMP18 = DiMPSettings(
+    score_softmax=True,
+    not_found=0.04,
+    refinement_space='relative',
+    refinement_steps=10,
+    refinement_step_length=2.5e-3,
+    confidence_offset=0.04,
+    confidence_slope=60.0,
+)
+
+PRDIMP50 = replace(PRDIMP18, image_size=352, search_factor=6.0, border_mode='inside_major')
+
+SUPER_DIMP = replace(
+    PRDIMP50, score_softmax=False, not_found=0.25, confidence_offset=0.25, confidence_slope=12.0
+)
+
+#: PrDiMP-50 on VOT2018.
+PRDIMP50_VOT18 = replace(
+    PRDIMP18,
+    image_size=224,
+    search_factor=4.0,
+    blurs=VOT18.blurs,
+    rotations=VOT18.rotations,
+    dropout_copies=7,
+    memory_size=250,
+    first_frame_minimum=0.0,
+    first_iterations=25,
+    update_interval=1,
+    update_iterations=1,
+    hard_negative_iterations=1,
+    window=True,
+    not_found=0.0,
+    distractor_threshold=99999.0,
+    hard_negative_threshold=999999.0,
+    displacement=0.7,
+)
