@@ -16,7 +16,7 @@ from tracker_core.weights import WeightsError
 from training.checkpoint import CheckpointError
 from training.datasets import DataError
 from training.loop import DivergedError, Run, StoppedError
-from training.recipe import RecipeError, read_recipe
+from training.recipe import Recipe, RecipeError, read_recipe
 
 EPILOG = """\
 examples:
@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _export(arguments[1:])
         if arguments[:1] == ['calibrate']:
             return _calibrate(arguments[1:])
+        if arguments[:1] == ['features']:
+            return _features(arguments[1:])
         return _train(arguments)
     except (
         RecipeError,
@@ -55,11 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(arguments: list[str]) -> int:
     options = _train_parser().parse_args(arguments)
-    changes = dict(_parse_change(text) for text in options.set)
-    for key in ('data', 'output'):
-        if getattr(options, key) is not None:
-            changes[key] = getattr(options, key)
-    recipe = read_recipe(options.recipe, changes)
+    recipe = _read_recipe(options)
     folder = Path(recipe.output)
     if not options.resume and (folder / 'last.pt').exists():
         raise RecipeError(
@@ -87,10 +85,15 @@ def _export(arguments: list[str]) -> int:
         prog='python -m training export',
         description='Write the weights of a checkpoint in the format build_tracker() loads.',
     )
-    parser.add_argument('checkpoint', type=Path, help='last.pt or best.pt of a run')
+    parser.add_argument(
+        'checkpoints',
+        type=Path,
+        nargs='+',
+        help='last.pt or best.pt of a run; of several, where each trained other parts',
+    )
     parser.add_argument('--output', type=Path, required=True, help='.safetensors file to write')
     options = parser.parse_args(arguments)
-    export(options.checkpoint, options.output)
+    export(options.checkpoints, options.output)
     print(f'wrote {options.output}')
     return 0
 
@@ -115,6 +118,22 @@ def _calibrate(arguments: list[str]) -> int:
     return 0
 
 
+def _features(arguments: list[str]) -> int:
+    from training.dimp_examples import store_features
+
+    parser = argparse.ArgumentParser(
+        prog='python -m training features',
+        description='Store the features of a frozen backbone that a recipe trains on. Training '
+        'may start once the first are there; stopped and started again it goes on.',
+    )
+    _add_recipe_options(parser)
+    parser.add_argument('--shard', type=int, default=0, help='part of the work, from 0')
+    parser.add_argument('--shards', type=int, default=1, help='number of parts')
+    options = parser.parse_args(arguments)
+    print(f'stored in {store_features(_read_recipe(options), options.shard, options.shards)}')
+    return 0
+
+
 def _train_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='python -m training',
@@ -122,9 +141,7 @@ def _train_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('recipe', type=Path, help='YAML file, e.g. config/training/siamfc.yaml')
-    parser.add_argument('--data', help='folder with the data, instead of `data` in the recipe')
-    parser.add_argument('--output', help='folder of the run, instead of `output` in the recipe')
+    _add_recipe_options(parser)
     start = parser.add_mutually_exclusive_group()
     start.add_argument(
         '--resume', type=Path, metavar='CHECKPOINT', help='go on with a run, exactly'
@@ -132,6 +149,13 @@ def _train_parser() -> argparse.ArgumentParser:
     start.add_argument(
         '--start-from', type=Path, metavar='CHECKPOINT', help='begin a new run with its weights'
     )
+    return parser
+
+
+def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('recipe', type=Path, help='YAML file, e.g. config/training/siamfc.yaml')
+    parser.add_argument('--data', help='folder with the data, instead of `data` in the recipe')
+    parser.add_argument('--output', help='folder of the run, instead of `output` in the recipe')
     parser.add_argument(
         '--set',
         action='append',
@@ -139,7 +163,14 @@ def _train_parser() -> argparse.ArgumentParser:
         metavar='KEY=VALUE',
         help='change one value of the recipe, e.g. schedule.epochs=2; may be repeated',
     )
-    return parser
+
+
+def _read_recipe(options: argparse.Namespace) -> Recipe:
+    changes = dict(_parse_change(text) for text in options.set)
+    for key in ('data', 'output'):
+        if getattr(options, key) is not None:
+            changes[key] = getattr(options, key)
+    return read_recipe(options.recipe, changes)
 
 
 def _parse_change(text: str) -> tuple[str, Any]:

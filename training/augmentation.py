@@ -14,11 +14,35 @@ Borrow = Callable[[np.random.Generator], Image | None]
 
 
 @dataclass(frozen=True)
-class AugmentationSettings:
-    """Strength of every change; the defaults are the published recipe, where most are off.
+class AppearanceSettings:
+    """Strength of every change of light and sharpness; by default all are off.
 
-    Each of the two images draws for itself unless stated otherwise; p = probability.
+    Each image draws for itself unless stated otherwise; p = probability.
     """
+
+    flip: float = 0.0
+    """p of mirroring all images of an example."""
+    grey: float = 0.0
+    """p of making all images of an example grey (SiamFC's paper: 0.25 for OTB)."""
+    gain: float = 0.0
+    """Grey values are scaled by 1 +- this (DiMP: 0.2)."""
+    brightness: float = 0.0
+    """Grey values are shifted by up to +- this share of 255."""
+    contrast: float = 0.0
+    """Contrast is scaled by up to exp(+-this)."""
+    colour: float = 0.0
+    """Every channel is scaled by up to exp(+-this)."""
+    low_resolution: float = 0.0
+    """p of showing all images as if the target had been a few times smaller in the photograph."""
+    blur: float = 0.0
+    """p of a Gaussian or motion blur."""
+    noise: float = 0.0
+    """Largest standard deviation of Gaussian noise in grey values."""
+
+
+@dataclass(frozen=True)
+class AugmentationSettings(AppearanceSettings):
+    """Strength of every change; the defaults are SiamFC's published recipe."""
 
     stretch: float = 0.05
     """Width and height are scaled by 1 +- this, independently."""
@@ -28,22 +52,6 @@ class AugmentationSettings:
     """Width and height are scaled together by up to exp(+-this)."""
     rotation: float = 0.0
     """Rotation by up to +- this many degrees."""
-    flip: float = 0.0
-    """p of mirroring both images."""
-    grey: float = 0.0
-    """p of making both images grey (paper: 0.25 for OTB)."""
-    brightness: float = 0.0
-    """Grey values are shifted by up to +- this share of 255."""
-    contrast: float = 0.0
-    """Contrast is scaled by up to exp(+-this)."""
-    colour: float = 0.0
-    """Every channel is scaled by up to exp(+-this)."""
-    low_resolution: float = 0.0
-    """p of showing both images as if the target had been a few times smaller in the photograph."""
-    blur: float = 0.0
-    """p of a Gaussian or motion blur."""
-    noise: float = 0.0
-    """Largest standard deviation of Gaussian noise in grey values."""
     new_background: float = 0.0
     """p of another background, where the mask of the target is known."""
     distractor: float = 0.0
@@ -73,14 +81,16 @@ def warp(
     )
 
 
-def change_light(image: Image, rng: np.random.Generator, settings: AugmentationSettings) -> Image:
+def change_light(image: Image, rng: np.random.Generator, settings: AppearanceSettings) -> Image:
     """Brightness, contrast and colour of an image (H, W, 3) by one table per channel."""
-    if not (settings.brightness or settings.contrast or settings.colour):
+    if not (settings.gain or settings.brightness or settings.contrast or settings.colour):
         return image
     contrast = np.exp(rng.uniform(-settings.contrast, settings.contrast))
     gains = contrast * np.exp(rng.uniform(-settings.colour, settings.colour, 3))
     offset = 255 * rng.uniform(-settings.brightness, settings.brightness)
-    values = np.arange(256)[:, None]
+    # Drawn only where wanted: the draws of recipes without it stay what they were.
+    gain = rng.uniform(1 - settings.gain, 1 + settings.gain) if settings.gain else 1.0
+    values = np.arange(256)[:, None] * gain
     table = np.clip((values - 128) * gains + 128 + offset, 0, 255).astype(np.uint8)
     return cv2.LUT(image, table[None])  # type: ignore[return-value]
 
@@ -95,7 +105,7 @@ def reduce_resolution(image: Image, factor: float) -> Image:
     return cv2.resize(reduced, (width, height))  # type: ignore[return-value]
 
 
-def blur(image: Image, rng: np.random.Generator, settings: AugmentationSettings) -> Image:
+def blur(image: Image, rng: np.random.Generator, settings: AppearanceSettings) -> Image:
     """With probability `blur` a Gaussian or a motion blur of an image (H, W, 3)."""
     if rng.random() >= settings.blur:
         return image
@@ -112,7 +122,7 @@ def blur(image: Image, rng: np.random.Generator, settings: AugmentationSettings)
     return cv2.filter2D(image, -1, line / line.sum())  # type: ignore[return-value]
 
 
-def add_noise(image: Image, rng: np.random.Generator, settings: AugmentationSettings) -> Image:
+def add_noise(image: Image, rng: np.random.Generator, settings: AppearanceSettings) -> Image:
     """Gaussian noise of a random strength up to `noise`."""
     if not settings.noise:
         return image

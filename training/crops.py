@@ -11,8 +11,9 @@ import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -31,16 +32,19 @@ from training.datasets import (
     read_instances,
 )
 from training.sampling import FrameFilter
-from training.synthetic import read_synthetic
+from training.synthetic import WIDE_SCENE, read_synthetic
 from training.tracklets import read_unlabelled
 
-Kind = Literal['clips', 'got10k', 'unlabelled', 'images', 'synthetic', 'backgrounds']
+Kind = Literal[
+    'clips', 'got10k', 'unlabelled', 'images', 'synthetic', 'synthetic_wide', 'backgrounds'
+]
 READERS: dict[Kind, Callable[[Path, int], Iterator[View]]] = {
     'clips': read_clip,
     'got10k': read_got10k,
     'unlabelled': read_unlabelled,
     'images': lambda folder, _: read_instances(folder),
     'synthetic': read_synthetic,
+    'synthetic_wide': partial(read_synthetic, settings=WIDE_SCENE),
     'backgrounds': lambda folder, _: read_backgrounds(folder),
 }
 
@@ -139,10 +143,11 @@ def load_source(
     sequences: list[Sequence] = []
     folders = find_folders(data, source.path, source.exclude)
     for folder in tqdm(folders, desc=f'reading {source.path}', unit='folder', leave=False):
-        stored = cache / _cache_name(folder, source, settings, frames)
+        key = [VERSION, source.kind, source.max_frames, asdict(settings), asdict(frames)]
+        stored = cache / cache_name(folder, key)
         if not stored.is_dir():
             views = READERS[source.kind](folder, source.max_frames)
-            _ignore(cache)
+            keep_out_of_version_control(cache)
             _write(stored, views, source.kind, settings, frames)
         sequences += _read(stored, settings)
     if not sequences:
@@ -154,18 +159,17 @@ def load_source(
     return [Sequence(**{**vars(sequence), 'weight': weight}) for sequence in sequences]
 
 
-def _ignore(cache: Path) -> None:
+def keep_out_of_version_control(cache: Path) -> None:
     """Keep the cache folder out of version control."""
     cache.mkdir(parents=True, exist_ok=True)
     (cache / '.gitignore').write_text('*\n')
 
 
-def _cache_name(folder: Path, source: Source, settings: CropSettings, frames: FrameFilter) -> str:
-    """Name that changes with everything the stored crops depend on."""
+def cache_name(folder: Path, key: list[Any]) -> str:
+    """Name that changes with everything stored data depend on: the folder's files and a key."""
     files = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns)
              for path in sorted(folder.rglob('*')) if path.is_file()]  # fmt: skip
-    key = [VERSION, files, source.kind, source.max_frames, asdict(settings), asdict(frames)]
-    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps([files, *key]).encode()).hexdigest()[:16]
     return f'{re.sub(r"[^A-Za-z0-9.-]", "_", folder.name)}-{digest}'
 
 

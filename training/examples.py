@@ -16,7 +16,7 @@ from training import siamfc
 from training.augmentation import AugmentationSettings, Image
 from training.crops import Sequence, load_source
 from training.datasets import DataError
-from training.recipe import Recipe, Schedule
+from training.recipe import Schedule, SiamFCRecipe
 from training.sampling import EpochSampler, plan_epoch
 
 #: Key of the epoch whose examples validation uses; no real epoch has it.
@@ -80,7 +80,7 @@ class Examples(Dataset[dict[str, Any]]):
         return _draw(self.backgrounds, rng)
 
 
-def load_examples(recipe: Recipe) -> tuple[Examples, Examples | None]:
+def load_examples(recipe: SiamFCRecipe) -> tuple[Examples, Examples | None]:
     """Training examples, and those of the held-out scenes without random changes.
 
     Raises DataError where the sources do not hold what the recipe asks for.
@@ -92,23 +92,23 @@ def load_examples(recipe: Recipe) -> tuple[Examples, Examples | None]:
         )
     kept, held_out = _split(found[False], recipe.held_out)
     schedule = recipe.schedule
-    count = schedule.pairs_per_epoch or len(kept)
+    count = schedule.examples_per_epoch or len(kept)
     if count < schedule.batch_size:
         raise DataError(
             f'{count} pairs per epoch do not fill one batch of {schedule.batch_size}: set '
-            'schedule.pairs_per_epoch'
+            'schedule.examples_per_epoch'
         )
     settings, augmentation = recipe.settings, recipe.augmentation
     training = Examples(kept, found[True], count, schedule.seed, settings, augmentation)
     if not held_out:
         return training, None
     plain = AugmentationSettings(stretch=0.0, shift=0)
-    pairs = schedule.validation_pairs
+    pairs = schedule.validation_examples
     return training, Examples(held_out, [], pairs, schedule.seed, settings, plain)
 
 
 def make_loader(
-    examples: Examples, sampler: EpochSampler, schedule: Schedule, *, drop_last: bool = False
+    examples: Dataset[Any], sampler: EpochSampler, schedule: Schedule, *, drop_last: bool = False
 ) -> DataLoader[Any]:
     """Batches of the examples whose keys the sampler gives."""
     return DataLoader(

@@ -2,27 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from tracker_core import weights
 from training import checkpoint
+from training.checkpoint import CheckpointError
 
 
-def export(source: Path, target: Path) -> Path:
-    """Write the weights of a checkpoint as fp16 safetensors with their origin."""
-    state = checkpoint.load(source)
-    recipe = state['recipe']
-    schedule = recipe['schedule']
-    notes = (
-        f'{state["pairs"]} training pairs; the last {state["step"]} steps in batches of '
-        f'{schedule["batch_size"]}, learning rate {schedule["initial_rate"]:g} to '
-        f'{schedule["final_rate"]:g}; '
-        f'held out for validation: {", ".join(recipe["held_out"]) or "nothing"}'
-    )
+def export(sources: Sequence[Path], target: Path) -> Path:
+    """Write the weights of a checkpoint as fp16 safetensors with their origin.
+
+    Of runs that each trained other parts of one network, all checkpoints are given: every part is
+    taken from the run that trained it. Raises CheckpointError where they do not fit together.
+    """
+    states = [checkpoint.load(source) for source in sources]
+    first = states[0]['recipe']
     info = weights.WeightsInfo(
-        tracker=recipe['recipe'],
-        training_data=tuple(recipe['training_data']),
-        licence=recipe['licence'] or 'unknown',
-        notes=notes,
+        tracker=first['recipe'],
+        training_data=tuple(first['training_data']),
+        licence=first['licence'] or 'unknown',
+        notes='; '.join(_describe(state) for state in states),
     )
-    return weights.save(target, state['exported'], info)
+    return weights.save(target, _merge(states), info)
+
+
+def _merge(states: list[dict[str, Any]]) -> dict[str, Tensor]:
+    tensors = dict(states[0]['exported'])
+    trained = [_prefixes(state) for state in states]
+    for prefixes, state in zip(trained, states, strict=True):
+        if state['recipe']['recipe'] != states[0]['recipe']['recipe']:
+            raise CheckpointError('the checkpoints are of different networks')
+        tensors |= {k: v for k, v in state['exported'].items() if k.startswith(prefixes)}
+    named = [prefix for prefixes in trained for prefix in prefixes]
+    if len(states) > 1 and len(set(named)) < len(named):
+        raise CheckpointError(
+            f'several checkpoints trained the same part (of {", ".join(sorted(set(named)))}): '
+            'name one for each part'
+        )
+    return tensors
+
+
+def _prefixes(state: dict[str, Any]) -> tuple[str, ...]:
+    """Beginnings of the names of the tensors that a run trained; '' for all."""
+    parts = state['recipe']['settings'].get('parts', ('',))
+    return tuple('feature_extractor.' if part == 'backbone' else part for part in parts)
+
+
+def _describe(state: dict[str, Any]) -> str:
+    recipe = state['recipe']
+    schedule, parts = recipe['schedule'], recipe['settings'].get('parts', ())
+    return (
+        f'{", ".join(parts) or "all"}: {state["examples"]} training examples, {state["step"]} '
+        f'steps in batches of {schedule["batch_size"]}, {state["epoch"]} of {schedule["epochs"]} '
+        f'epochs; held out for validation: {", ".join(recipe["held_out"]) or "nothing"}'
+    )

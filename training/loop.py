@@ -7,27 +7,51 @@ import math
 import platform
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 import yaml
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 import tracker_core
-from tracker_core.siamfc.network import SiamFC
-from training import checkpoint, siamfc
-from training.examples import VALIDATION_EPOCH, load_examples, make_loader
-from training.recipe import Recipe, RecipeError, Schedule, as_plain
+from training import checkpoint, dimp, dimp_examples, examples, siamfc
+from training.examples import VALIDATION_EPOCH, make_loader
+from training.recipe import Recipe, RecipeError, Schedule, as_plain, parse_recipe
 from training.sampling import EpochSampler
 
 Batch = dict[str, Tensor]
+
+
+class RecipeModule(Protocol):
+    """What a module with a recipe provides; `recipe` is of its own kind everywhere."""
+
+    def build_network(self, recipe: Any) -> nn.Module:
+        """Return the network a run begins with."""
+
+    def build_optimizer(self, network: Any, recipe: Any) -> Optimizer:
+        """Return the optimiser of what is trained, at the rates of the first epoch."""
+
+    def start_training(self, network: Any, recipe: Any) -> None:
+        """Put the network into training mode, but for what is frozen."""
+
+    def loss(self, network: Any, batch: Batch, recipe: Any) -> tuple[Tensor, Batch]:
+        """Return the loss of a batch and what else is worth watching."""
+
+
+#: Module of every recipe and where its training and validation examples come from.
+MODULES: dict[str, tuple[RecipeModule, Callable[[Any], tuple[Any, Any]]]] = {
+    'siamfc': (cast(RecipeModule, siamfc), examples.load_examples),
+    'dimp18': (cast(RecipeModule, dimp), dimp_examples.load_examples),
+    'dimp50': (cast(RecipeModule, dimp), dimp_examples.load_examples),
+}
 
 
 class DivergedError(RuntimeError):
@@ -49,19 +73,16 @@ class Run:
         self.recipe, self.schedule, self.folder = recipe, recipe.schedule, folder
         self.device = _device(self.schedule.device)
         checkpoint.seed_random(self.schedule.seed)
+        self.module, load_examples = MODULES[recipe.recipe]
         self.training, self.validation = load_examples(recipe)
-        network = siamfc.build_network(self.schedule.seed).to(self.device)
+        network = self.module.build_network(recipe).to(self.device)
         # Typed too narrowly by torch: convolutions are faster with the channels last in memory.
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = _averaged(self.network, self.schedule)
-        self.optimizer = torch.optim.SGD(
-            self.network.parameters(),
-            lr=self.schedule.initial_rate,
-            momentum=self.schedule.momentum,
-            weight_decay=self.schedule.weight_decay,
-        )
+        self.optimizer = self.module.build_optimizer(self.network, recipe)
+        self._rates = [group['lr'] for group in self.optimizer.param_groups]
         self.epoch = self.position = self.step = 0
-        self.pairs = 0  # altogether, also in a run whose weights this one started from
+        self.examples = 0  # altogether, also in a run whose weights this one started from
         self.best_loss = math.inf
 
     def train(self) -> float:
@@ -85,20 +106,18 @@ class Run:
     def _train_epoch(self, board: SummaryWriter, stop: list[int]) -> None:
         """Train on what is left of the current epoch."""
         schedule = self.schedule
-        rate = learning_rate(schedule, self.epoch)
-        for group in self.optimizer.param_groups:
-            group['lr'] = rate
+        factor = schedule.rate_factor(self.epoch)
         sampler = EpochSampler(self.epoch, len(self.training), self.position)
         loader = make_loader(self.training, sampler, schedule, drop_last=True)
         saved = time.monotonic()
         title = f'epoch {self.epoch + 1}/{schedule.epochs}'
-        self.network.train()
+        self.module.start_training(self.network, self.recipe)
         with tqdm(loader, desc=title, unit='batch', dynamic_ncols=True) as progress:
             for batch in progress:
                 loss, watched = self._step(batch)
                 if self.step % 20 == 0:
-                    progress.set_postfix(loss=f'{loss:.3f}', rate=f'{rate:.1e}')
-                    scalars = {'loss': loss, 'rate': rate, **watched}
+                    progress.set_postfix(loss=f'{loss:.3f}', rate=f'{factor:.1e}')
+                    scalars = {'loss': loss, 'rate': factor, **watched}
                     for name, value in scalars.items():
                         board.add_scalar(f'training/{name}', value, self.step)
                 if stop:
@@ -110,9 +129,14 @@ class Run:
 
     def _step(self, batch: Batch) -> tuple[float, dict[str, float]]:
         """One step of the optimiser."""
+        factor = self.schedule.rate_factor(self.epoch)
+        if self.step < self.schedule.warmup_steps:
+            factor *= (self.step + 1) / self.schedule.warmup_steps
+        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+            group['lr'] = rate * factor
         batch = {key: value.to(self.device) for key, value in batch.items()}
         with self._autocast():
-            loss, watched = siamfc.loss(self.network, batch, self.recipe.settings)
+            loss, watched = self.module.loss(self.network, batch, self.recipe)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise DivergedError(
@@ -121,13 +145,15 @@ class Run:
             )
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        limit = self.schedule.clip_gradient or math.inf
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), limit)
         self.optimizer.step()
         if self.averaged is not None:
             self.averaged.update_parameters(self.network)
         self.step += 1
         self.position += len(batch['scene'])
-        self.pairs += len(batch['scene'])
-        return value, {key: float(item) for key, item in watched.items()}
+        self.examples += len(batch['scene'])
+        return value, {key: float(item) for key, item in (watched | {'gradient': norm}).items()}
 
     @torch.inference_mode()
     def _validate(self, board: SummaryWriter) -> float:
@@ -141,7 +167,7 @@ class Run:
         for batch in loader:
             batch = {key: value.to(self.device) for key, value in batch.items()}
             with self._autocast():
-                loss, watched = siamfc.loss(network, batch, self.recipe.settings)
+                loss, watched = self.module.loss(network, batch, self.recipe)
             for name, measured in {'loss': loss, **watched}.items():
                 totals[name] = totals.get(name, 0.0) + float(measured) * len(batch['scene'])
         means = {name: total / len(self.validation) for name, total in totals.items()}
@@ -152,9 +178,9 @@ class Run:
         tqdm.write(f'epoch {self.epoch + 1}: validation {text}')
         return means['loss']
 
-    def exported_network(self) -> SiamFC:
+    def exported_network(self) -> nn.Module:
         """The averaged network where there is one, else the trained one."""
-        return self.network if self.averaged is None else cast(SiamFC, self.averaged.module)
+        return self.network if self.averaged is None else self.averaged.module
 
     def save(self, name: str) -> None:
         """Write a checkpoint into the run folder."""
@@ -167,7 +193,7 @@ class Run:
             'epoch': self.epoch,
             'position': self.position,
             'step': self.step,
-            'pairs': self.pairs,
+            'examples': self.examples,
             'best_loss': self.best_loss,
         }
         checkpoint.save(self.folder / name, state)
@@ -175,7 +201,8 @@ class Run:
     def resume(self, path: Path) -> None:
         """Go on where the checkpoint was written; the recipe must be that of the checkpoint."""
         state = checkpoint.load(path)
-        changed = _differences(state['recipe'], as_plain(self.recipe))
+        # Parsed, so that a setting that is newer than the checkpoint counts as its default.
+        changed = _differences(as_plain(parse_recipe(state['recipe'])), as_plain(self.recipe))
         if changed:
             raise RecipeError(
                 f'{path} belongs to another recipe, different in {", ".join(changed)}: restore '
@@ -186,7 +213,7 @@ class Run:
             self.averaged.load_state_dict(state['averaged'])
         self.optimizer.load_state_dict(state['optimizer'])
         self.epoch, self.position = state['epoch'], state['position']
-        self.step, self.pairs = state['step'], state['pairs']
+        self.step, self.examples = state['step'], state['examples']
         self.best_loss = state['best_loss']
         checkpoint.restore_random(state['random'])
 
@@ -194,7 +221,7 @@ class Run:
         """Take only the weights of a checkpoint, for a new schedule or other data."""
         state = checkpoint.load(path)
         self.network.load_state_dict(state['exported'])
-        self.pairs = state['pairs']
+        self.examples = state['examples']
         self.averaged = _averaged(self.network, self.schedule)
 
     def _autocast(self) -> torch.autocast:
@@ -215,13 +242,7 @@ class Run:
         (self.folder / 'versions.json').write_text(json.dumps(versions, indent=2))
 
 
-def learning_rate(schedule: Schedule, epoch: int) -> float:
-    """Rate of an epoch, falling geometrically (published: by 0.871 per epoch)."""
-    gamma = (schedule.final_rate / schedule.initial_rate) ** (1 / schedule.epochs)
-    return schedule.initial_rate * gamma**epoch  # type: ignore[no-any-return]
-
-
-def _averaged(network: SiamFC, schedule: Schedule) -> AveragedModel | None:
+def _averaged(network: nn.Module, schedule: Schedule) -> AveragedModel | None:
     if not schedule.average:
         return None
     decay = get_ema_multi_avg_fn(schedule.average)  # type: ignore[no-untyped-call]

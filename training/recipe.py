@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,9 +12,11 @@ from typing import Any, Literal
 import yaml
 
 from tracker_core.settings import override
-from training.augmentation import AugmentationSettings
+from training.augmentation import AppearanceSettings, AugmentationSettings
 from training.crops import CropSettings, Source
+from training.dimp_settings import DiMPSettings
 from training.sampling import FrameFilter
+from training.search_areas import SearchAreaSettings
 from training.siamfc import SiamFCSettings
 
 
@@ -23,35 +26,79 @@ class RecipeError(ValueError):
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast; the defaults are the published values."""
+    """How long, in which portions and where; what else a recipe needs is added by its own."""
 
     epochs: int = 50
-    pairs_per_epoch: int = 0
+    examples_per_epoch: int = 0
     """0: as many as there are sequences."""
     batch_size: int = 8
+    average: float = 0.0
+    """Decay per step of a running average of the weights, which is then validated and exported
+    (0: none, as published; 0.999 averages over about 1000 steps)."""
+    precision: Literal['float32', 'bfloat16'] = 'float32'
+    warmup_steps: int = 0
+    """Rates rise from zero over this many first steps."""
+    clip_gradient: float = 0.0
+    """Largest norm of the gradient over all parameters (0: no limit)."""
+    device: str = 'auto'
+    workers: int = 1
+    seed: int = 1
+    checkpoint_minutes: float = 5.0
+    validation_examples: int = 400
+
+    def rate_factor(self, epoch: int) -> float:
+        """Learning rates of an epoch relative to those of the first."""
+        return 1.0
+
+
+@dataclass(frozen=True)
+class FallingRate(Schedule):
+    """Stochastic gradient descent whose rate falls geometrically; SiamFC's published values."""
+
     initial_rate: float = 1e-2
     final_rate: float = 1e-5
     """The learning rate falls geometrically, once per epoch, towards this."""
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    average: float = 0.0
-    """Decay per step of a running average of the weights, which is then validated and exported
-    (0: none, as published; 0.999 averages over about 1000 steps)."""
-    precision: Literal['float32', 'bfloat16'] = 'float32'
-    device: str = 'auto'
-    workers: int = 1
-    seed: int = 1
-    checkpoint_minutes: float = 5.0
-    validation_pairs: int = 400
+
+    def rate_factor(self, epoch: int) -> float:
+        """Fall geometrically (published: by 0.871 per epoch)."""
+        ratio = self.final_rate / self.initial_rate
+        return float((ratio ** (1 / self.epochs)) ** epoch)
+
+
+@dataclass(frozen=True)
+class SteppedRates(Schedule):
+    """Adam with a rate per part of the network, lowered in steps; DiMP's published values."""
+
+    batch_size: int = 26
+    examples_per_epoch: int = 26000
+    validation_examples: int = 5000
+    backbone_rate: float = 2e-4
+    """A rate of 0 freezes the part."""
+    features_rate: float = 5e-5
+    initializer_rate: float = 5e-5
+    optimizer_rate: float = 5e-4
+    bb_regressor_rate: float = 1e-3
+    decay: Literal['steps', 'cosine'] = 'steps'
+    """`steps`: by `step_factor` every `step_epochs` epochs; `cosine`: to zero along a cosine."""
+    step_epochs: int = 15
+    step_factor: float = 0.2
+
+    def rate_factor(self, epoch: int) -> float:
+        """Fall in steps (published) or along a cosine."""
+        if self.decay == 'cosine':
+            return 0.5 + 0.5 * math.cos(math.pi * epoch / self.epochs)
+        return float(self.step_factor ** (epoch // self.step_epochs))
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole run. `data` is the folder below which the paths of the sources lie."""
+    """What every recipe has. `data` is the folder below which the paths of the sources lie."""
 
-    recipe: Literal['siamfc'] = 'siamfc'
+    recipe: str
     data: str = '../shared/data'
-    output: str = 'runs/siamfc'
+    output: str = 'runs/run'
     cache: str = '.cache/training'
     training_data: tuple[str, ...] = ()
     """What the weights were trained on, for their metadata."""
@@ -61,13 +108,52 @@ class Recipe:
     """Scenes that are used for validation only."""
     sources: tuple[Source, ...] = ()
     frames: FrameFilter = field(default_factory=FrameFilter)
-    crops: CropSettings = field(default_factory=CropSettings)
     schedule: Schedule = field(default_factory=Schedule)
+
+
+@dataclass(frozen=True)
+class SiamFCRecipe(Recipe):
+    """Training of SiamFC."""
+
+    recipe: Literal['siamfc'] = 'siamfc'
+    output: str = 'runs/siamfc'
+    crops: CropSettings = field(default_factory=CropSettings)
+    schedule: FallingRate = field(default_factory=FallingRate)
     settings: SiamFCSettings = field(default_factory=SiamFCSettings)
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
 
 
-_SECTIONS = ('frames', 'crops', 'schedule', 'settings', 'augmentation')
+@dataclass(frozen=True)
+class FeatureSettings:
+    """Features of a frozen backbone that are computed once and kept on disk."""
+
+    examples: int = 0
+    """How many examples are stored (0: none, every example is drawn and computed anew)."""
+    validation: int = 240
+    block: int = 500
+    """Examples over which the shares of the sources hold."""
+
+
+@dataclass(frozen=True)
+class DiMPRecipe(Recipe):
+    """Training of DiMP."""
+
+    recipe: Literal['dimp18', 'dimp50'] = 'dimp18'
+    output: str = 'runs/dimp'
+    backbone: str = ''
+    """Weights the backbone starts from, with torchvision's key names; below `data`."""
+    areas: SearchAreaSettings = field(default_factory=SearchAreaSettings)
+    schedule: SteppedRates = field(default_factory=SteppedRates)
+    settings: DiMPSettings = field(default_factory=DiMPSettings)
+    features: FeatureSettings = field(default_factory=FeatureSettings)
+    augmentation: AppearanceSettings = field(default_factory=AppearanceSettings)
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    'siamfc': SiamFCRecipe,
+    'dimp18': DiMPRecipe,
+    'dimp50': lambda: DiMPRecipe(recipe='dimp50'),
+}
 
 
 def read_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
@@ -94,18 +180,22 @@ def read_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
 
 def parse_recipe(content: Mapping[str, Any]) -> Recipe:
     """Build a recipe from plain values as they stand in the YAML file."""
+    name = content.get('recipe')
+    if name not in RECIPES:
+        raise RecipeError(f'recipe: {name!r} is none of {", ".join(RECIPES)}')
+    default = RECIPES[name]()
+    names = [f.name for f in dataclasses.fields(default)]
+    sections = [n for n in names if dataclasses.is_dataclass(getattr(default, n))]
     try:
-        plain = {k: v for k, v in content.items() if k not in ('sources', *_SECTIONS)}
-        recipe = override(Recipe(), plain)
-        sections = {
-            name: override(getattr(recipe, name), _mapping(content, name)) for name in _SECTIONS
-        }
+        plain = {k: v for k, v in content.items() if k not in ('sources', *sections)}
+        recipe = override(default, plain)
+        changed = {n: override(getattr(default, n), _mapping(content, n)) for n in sections}
         sources = tuple(_parse_source(entry) for entry in content.get('sources') or ())
     except ValueError as error:
         raise RecipeError(f'recipe: {error}') from error
     if not sources:
         raise RecipeError('recipe: `sources` is empty: name at least one folder to train on')
-    return dataclasses.replace(recipe, sources=sources, **sections)
+    return dataclasses.replace(recipe, sources=sources, **changed)
 
 
 def as_plain(recipe: Recipe) -> dict[str, Any]:

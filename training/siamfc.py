@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,6 +27,9 @@ from training.augmentation import (
 from training.crops import EXEMPLAR_SIZE, Sequence
 from training.sampling import draw_pair
 
+if TYPE_CHECKING:
+    from training.recipe import SiamFCRecipe
+
 Batch = dict[str, Tensor]
 
 
@@ -44,11 +47,27 @@ class SiamFCSettings:
     """Share of the negative weight on the other search images of the batch (published: none)."""
 
 
-def build_network(seed: int) -> SiamFC:
-    """New network with Xavier-uniform weights drawn from `seed`."""
+def build_network(recipe: SiamFCRecipe) -> SiamFC:
+    """New network with Xavier-uniform weights drawn from the recipe's seed."""
     network = SiamFC()
-    initialize_weights(network, torch.Generator().manual_seed(seed))
+    initialize_weights(network, torch.Generator().manual_seed(recipe.schedule.seed))
     return network
+
+
+def build_optimizer(network: SiamFC, recipe: SiamFCRecipe) -> torch.optim.Optimizer:
+    """Stochastic gradient descent with momentum."""
+    schedule = recipe.schedule
+    return torch.optim.SGD(
+        network.parameters(),
+        lr=schedule.initial_rate,
+        momentum=schedule.momentum,
+        weight_decay=schedule.weight_decay,
+    )
+
+
+def start_training(network: SiamFC, recipe: SiamFCRecipe) -> None:
+    """Train everything."""
+    network.train()
 
 
 def make_example(
@@ -83,12 +102,13 @@ def make_example(
     return {'exemplar': images[0], 'search': images[1]}
 
 
-def loss(network: SiamFC, batch: Batch, settings: SiamFCSettings) -> tuple[Tensor, Batch]:
+def loss(network: SiamFC, batch: Batch, recipe: SiamFCRecipe) -> tuple[Tensor, Batch]:
     """Balanced logistic loss of a batch and what else is worth watching.
 
     batch: `exemplar` uint8 (N, 127, 127, 3), `search` (N, S, S, 3), `scene` int (N,). The second
     value holds `hit`, the share of pairs whose response is largest on a positive cell.
     """
+    settings = recipe.settings
     exemplars = network.features(_as_input(batch['exemplar']))
     searches = network.features(_as_input(batch['search']))
     # Every exemplar over every search image: row = search image, column = exemplar.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -23,6 +24,8 @@ SCENE = SceneSettings(
     partial_occlusions=1,
     distractors=1,
 )
+#: The same with more around the target, for search areas of several times its size.
+WIDE_SCENE = replace(SCENE, size=(480, 360), target_size=(0.08, 0.25), scale=(0.6, 1.6))
 MIN_SIDE = 40
 """Smaller cut-outs, in pixels, are too coarse to be enlarged."""
 MIN_COVER = 0.3
@@ -31,7 +34,9 @@ MIN_VISIBLE = 0.5
 """Share of the target that must be in the image and not covered."""
 
 
-def read_synthetic(folder: Path, max_frames: int) -> Iterator[View]:
+def read_synthetic(
+    folder: Path, max_frames: int, settings: SceneSettings = SCENE
+) -> Iterator[View]:
     """Views of one rendered sequence per cut-out of a folder with `annotations.json`.
 
     Other photographs of the folder are the backgrounds, one of its other objects moves along.
@@ -45,7 +50,7 @@ def read_synthetic(folder: Path, max_frames: int) -> Iterator[View]:
         number = zlib.crc32(view.sequence.encode())
         background = read_image(photographs[number % len(photographs)])
         others = None if previous is None else [previous]
-        scene = Scene(SCENE, number, target=cut_out, distractors=others, background=background)
+        scene = Scene(settings, number, target=cut_out, distractors=others, background=background)
         previous = cut_out
         for frame in spread(len(scene), max_frames).tolist():
             shown = scene.render(frame)

@@ -100,6 +100,7 @@ def data(tmp_path: Path) -> Path:
 def content(data: Path, tmp_path: Path) -> dict[str, Any]:
     """Content of a recipe file for `data` that trains within seconds."""
     return {
+        'recipe': 'siamfc',
         'data': str(data),
         'output': str(tmp_path / 'run'),
         'cache': str(tmp_path / 'cache'),
@@ -112,9 +113,9 @@ def content(data: Path, tmp_path: Path) -> dict[str, Any]:
         ],
         'schedule': {
             'epochs': 2,
-            'pairs_per_epoch': 8,
+            'examples_per_epoch': 8,
             'batch_size': 2,
-            'validation_pairs': 2,
+            'validation_examples': 2,
             'workers': 0,
             'device': 'cpu',
         },

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from training import checkpoint, siamfc
-from training.loop import DivergedError, Run, StoppedError, learning_rate
-from training.recipe import Recipe, RecipeError, Schedule, parse_recipe
+from training.loop import DivergedError, Run, StoppedError
+from training.recipe import FallingRate, Recipe, RecipeError, parse_recipe
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_resume_with_another_recipe_is_refused(recipe: Recipe, tmp_path: Path) -
     changed.start_from(tmp_path / 'last.pt')
     weight = checkpoint.load(tmp_path / 'last.pt')['network']['backbone.conv1.0.weight']
     assert torch.equal(changed.network.backbone.conv1[0].weight, weight)
-    assert (changed.step, changed.pairs) == (0, 8)
+    assert (changed.step, changed.examples) == (0, 8)
 
 
 def test_unknown_device_is_refused(recipe: Recipe, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_unknown_device_is_refused(recipe: Recipe, tmp_path: Path) -> None:
 
 
 def test_rate_falls_geometrically_as_published() -> None:
-    rates = [learning_rate(Schedule(), epoch) for epoch in (0, 1, 49)]
+    rates = [1e-2 * FallingRate().rate_factor(epoch) for epoch in (0, 1, 49)]
     assert rates[0] == 1e-2
     assert rates[1] / rates[0] == pytest.approx(0.8709636)
     assert rates[2] == pytest.approx(1e-5 / 0.8709636, rel=1e-4)

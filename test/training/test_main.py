@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def recipe(content: dict[str, Any], tmp_path: Path) -> str:
-    content['schedule'] |= {'epochs': 1, 'pairs_per_epoch': 4}
+    content['schedule'] |= {'epochs': 1, 'examples_per_epoch': 4}
     path = tmp_path / 'recipe.yaml'
     path.write_text(yaml.safe_dump(content))
     return str(path)

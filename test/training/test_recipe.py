@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from training.recipe import RecipeError, Schedule, as_plain, parse_recipe, read_recipe
+from training.recipe import FallingRate, RecipeError, as_plain, parse_recipe, read_recipe
 from training.sampling import FrameFilter
 from training.siamfc import SiamFCSettings
 
@@ -23,7 +23,7 @@ def test_published_recipe_changes_no_published_value() -> None:
     recipe = read_recipe(CONFIG / 'siamfc_got10k.yaml')
     assert recipe.settings == SiamFCSettings()
     assert recipe.frames == FrameFilter()
-    published = Schedule()
+    published = FallingRate()
     assert (published.epochs, published.batch_size) == (50, 8)
     for name in ('epochs', 'batch_size', 'initial_rate', 'final_rate', 'momentum', 'weight_decay'):
         assert getattr(recipe.schedule, name) == getattr(published, name)
@@ -39,12 +39,12 @@ def test_plain_values_and_back(content: dict[str, Any]) -> None:
     [
         ('epochs', 3, "unknown setting 'epochs'.*valid settings.*schedule"),
         ('schedule.epoch', 3, "unknown setting 'epoch'.*valid settings: epochs"),
-        ('schedule.epochs', 'many', 'Schedule.epochs must be int'),
+        ('schedule.epochs', 'many', 'FallingRate.epochs must be int'),
         ('schedule', 7, 'schedule must be a mapping'),
         ('sources', [], '`sources` is empty'),
         ('sources', [{'path': 'x'}], 'needs `path` and `kind`'),
         ('sources', [{'path': 'x', 'kind': 'films'}], "'clips' or"),
-        ('recipe', 'yolo', "Recipe.recipe must be 'siamfc'"),
+        ('recipe', 'yolo', "'yolo' is none of siamfc, dimp18"),
     ],
 )
 def test_mistakes_are_named(

@@ -10,6 +10,7 @@ import torch
 from training import siamfc
 from training.augmentation import AugmentationSettings
 from training.crops import Sequence
+from training.recipe import SiamFCRecipe
 from training.siamfc import SiamFCSettings, balanced_loss, make_labels
 
 PLAIN = AugmentationSettings(stretch=0.0, shift=0)
@@ -46,9 +47,9 @@ def test_labels_and_loss_equal_the_published_ones(parity: Path) -> None:
 
 
 def test_loss_of_a_batch_is_that_of_the_pairs_alone_without_other_negatives() -> None:
-    network = siamfc.build_network(0).eval()
+    network = siamfc.build_network(SiamFCRecipe()).eval()
     batch = _batch([0, 1])
-    value, _ = siamfc.loss(network, batch, SiamFCSettings())
+    value, _ = siamfc.loss(network, batch, SiamFCRecipe())
     exemplars, searches = (
         batch[key].permute(0, 3, 1, 2).float() for key in ('exemplar', 'search')
     )
@@ -58,10 +59,11 @@ def test_loss_of_a_batch_is_that_of_the_pairs_alone_without_other_negatives() ->
 
 
 def test_other_negatives_take_their_share_and_spare_the_own_scene() -> None:
-    network = siamfc.build_network(0).eval()
-    plain = siamfc.loss(network, _batch([0, 1]), SiamFCSettings())[0]
-    mixed = siamfc.loss(network, _batch([0, 1]), SiamFCSettings(other_negatives=0.5))[0]
-    same = siamfc.loss(network, _batch([4, 4]), SiamFCSettings(other_negatives=0.5))[0]
+    network = siamfc.build_network(SiamFCRecipe()).eval()
+    half = SiamFCRecipe(settings=SiamFCSettings(other_negatives=0.5))
+    plain = siamfc.loss(network, _batch([0, 1]), SiamFCRecipe())[0]
+    mixed = siamfc.loss(network, _batch([0, 1]), half)[0]
+    same = siamfc.loss(network, _batch([4, 4]), half)[0]
     assert same.item() == pytest.approx(plain.item())
     assert mixed.item() != pytest.approx(plain.item())
 

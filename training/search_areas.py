@@ -1,0 +1,186 @@
+"""Search areas of DiMP and its relatives: which frames, how far off the target, what light.
+
+Published rules of sampling and cropping (pytracking's HEAD); see Bhat et al. 2019, section 4.1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from training.augmentation import (
+    AppearanceSettings,
+    Image,
+    add_noise,
+    blur,
+    change_light,
+    make_grey,
+    reduce_resolution,
+)
+from training.frames import Track
+
+Boxes = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SearchAreaSettings:
+    """Frames and crops of an example; the defaults are the published values of DiMP."""
+
+    size: int = 288
+    """Side of a crop in pixels."""
+    factor: float = 5.0
+    """Side of a crop in sizes of its (jittered) box, size = sqrt(width * height)."""
+    train_frames: int = 3
+    test_frames: int = 3
+    max_gap: int = 30
+    """The other frames are at most this many frames from a drawn one: train before, test after."""
+    train_center_jitter: float = 3.0
+    """Range of the offset of train crops along each axis, in sizes of the jittered box."""
+    test_center_jitter: float = 4.5
+    train_scale_jitter: float = 0.25
+    """Standard deviation of the logarithm of width and height around which is cut."""
+    test_scale_jitter: float = 0.5
+    border: Literal['replicate', 'inside', 'inside_major'] = 'replicate'
+    """What happens to crops larger than the image: kept, or made smaller to fit along both axes
+    or one. Crops are always shifted into the image as far as they fit."""
+    max_scale_change: float = 1.5
+    """Largest factor by which `inside` and `inside_major` make a crop smaller."""
+
+
+def make_example(
+    track: Track,
+    rng: np.random.Generator,
+    settings: SearchAreaSettings,
+    appearance: AppearanceSettings,
+) -> dict[str, Any]:
+    """Crops `images` uint8 (n, size, size, 3) RGB and `boxes_ltwh` float32 (n, 4) of one target.
+
+    n: the train frames, then the test frames. Boxes are in pixels of the crops. Mirroring and loss
+    of colour and resolution apply to all crops, other changes of light to each on its own.
+    """
+    flip, grey, small = rng.random(3) < (
+        appearance.flip,
+        appearance.grey,
+        appearance.low_resolution,
+    )
+    factor = rng.uniform(1.5, 4.0) if small else 1.0
+    images, boxes = [], []
+    for index, position in enumerate(draw_causal(track.frames, settings, rng)):
+        box = track.boxes_ltwh[position]
+        is_test = index >= settings.train_frames
+        around = jitter_box(box, rng, settings, is_test=is_test)
+        image, box = cut_search_area(track.image(int(position)), box, around, settings)
+        image = reduce_resolution(image, factor)
+        image = blur(change_light(image, rng, appearance), rng, appearance)
+        image = add_noise(image, rng, appearance)
+        image = make_grey(image) if grey else image
+        if flip:
+            image = image[:, ::-1]
+            box = np.array([settings.size - box[0] - box[2], *box[1:]])
+        images.append(image)
+        boxes.append(box)
+    return {'images': np.stack(images), 'boxes_ltwh': np.stack(boxes).astype(np.float32)}
+
+
+def draw_causal(
+    frames: NDArray[np.integer], settings: SearchAreaSettings, rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Positions in `frames` (increasing frame numbers) of the train frames, then the test frames.
+
+    A base frame is drawn; it is one of the train frames, the others lie before it and the test
+    frames after it, drawn with replacement. The gap grows where a set is empty. In a recording of
+    one frame all are that frame.
+    """
+    train, test = settings.train_frames, settings.test_frames
+    count = len(frames)
+    if count == 1:
+        return np.zeros(train + test, np.intp)
+    low = min(train - 1, count - 2)
+    base = int(rng.integers(max(low, 0), max(count - test, low + 1)))
+    before, after = np.arange(base), np.arange(base + 1, count)
+    gap = settings.max_gap
+    earlier = _draw_near(
+        before if len(before) else np.array([base]), frames, base, gap, train - 1, rng
+    )
+    later = _draw_near(after, frames, base, gap, test, rng)
+    return np.concatenate([[base], earlier, later])
+
+
+def _draw_near(
+    candidates: NDArray[np.intp],
+    frames: NDArray[np.integer],
+    base: int,
+    gap: int,
+    count: int,
+    rng: np.random.Generator,
+) -> NDArray[np.intp]:
+    """Draw `count` of the candidates within a gap around the base that holds at least one."""
+    distance = np.abs(frames[candidates] - frames[base])
+    while not (distance <= gap).any():
+        gap += 5
+    return rng.choice(candidates[distance <= gap], count)
+
+
+def jitter_box(
+    box: Boxes, rng: np.random.Generator, settings: SearchAreaSettings, *, is_test: bool
+) -> Boxes:
+    """Box (left, top, width, height) around which is cut instead of the true one."""
+    scale = settings.test_scale_jitter if is_test else settings.train_scale_jitter
+    shift = settings.test_center_jitter if is_test else settings.train_center_jitter
+    size = box[2:] * np.exp(rng.standard_normal(2) * scale)
+    offset = math.sqrt(size.prod()) * shift * (rng.random(2) - 0.5)
+    center = box[:2] + box[2:] / 2 + offset
+    return np.concatenate([center - size / 2, size])
+
+
+def cut_search_area(
+    image: Image, box: Boxes, around: Boxes, settings: SearchAreaSettings
+) -> tuple[Image, Boxes]:
+    """Square crop (size, size, 3) around one box, and another box (4,) in pixels of the crop.
+
+    Outside the image its edge is repeated.
+    """
+    side = _side(around, image.shape, settings)
+    x, y = (
+        _start(around[axis] + around[axis + 2] / 2, side, image.shape[1 - axis]) for axis in (0, 1)
+    )
+    patch = _cut(image, x, y, side)
+    scale = settings.size / side
+    crop = cv2.resize(patch, (settings.size, settings.size), interpolation=cv2.INTER_LINEAR)
+    moved = box * scale
+    moved[:2] -= np.array([x, y]) * scale
+    return np.asarray(crop, np.uint8), moved
+
+
+def _side(around: Boxes, shape: tuple[int, ...], settings: SearchAreaSettings) -> int:
+    side = math.ceil(math.sqrt(around[2] * around[3]) * settings.factor)
+    if settings.border == 'replicate':
+        return max(side, 2)
+    pick = max if settings.border == 'inside' else min
+    shrink = pick(side / shape[0], side / shape[1])
+    return max(int(side / min(max(1.0, shrink), settings.max_scale_change)), 2)
+
+
+def _start(center: float, side: int, length: int) -> int:
+    """First pixel of a crop along one axis, shifted into the image; overhang is centred."""
+    start = round(center - side / 2)
+    start += max(-start, 0) - max(start + side - length, 0)
+    overhang = (max(-start, 0) + max(start + side - length, 0)) // 2
+    return -overhang if overhang else start
+
+
+def _cut(image: Image, x: int, y: int, side: int) -> Image:
+    """Square of an image with repeated edges."""
+    height, width = image.shape[:2]
+    left, top = max(-x, 0), max(-y, 0)
+    # As published: a crop that ends at the border already repeats one row or column.
+    right, bottom = max(x + side - width + 1, 0), max(y + side - height + 1, 0)
+    inside = image[y + top : y + side - bottom, x + left : x + side - right]
+    return np.asarray(
+        cv2.copyMakeBorder(inside, top, bottom, left, right, cv2.BORDER_REPLICATE), np.uint8
+    )
