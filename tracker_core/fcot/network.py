@@ -137,7 +137,6 @@ class Regressor(nn.Module):
             pooled = roi_pool(features, corners[:, None], _SIDE_FILTER, 1 / STRIDE)[:, 0]
             parts.append(functional.conv2d(pooled, fine))
         filters = sum(parts[1:], parts[0])
-        filters = filters.to(self.filter_optimizer.filter_reg.dtype)
         return filters.view(-1, _SIDES, CHANNELS, _SIDE_FILTER, _SIDE_FILTER)
 
 

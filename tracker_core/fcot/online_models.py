@@ -1,0 +1,228 @@
+"""The three models of one target and the frames that they are learnt on (paper section 3.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tracker_core.fcot.network import FCOT, Pyramid, fuse_scores
+from tracker_core.fcot.settings import FCOTSettings
+from tracker_core.fcot.side_regression import SideDescent, predict_sides
+from tracker_core.sample_memory import SampleMemory
+from tracker_core.target_filter import Classifier, correlate
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What the network makes of N search regions; None where a part is left out."""
+
+    coarse: Tensor | None
+    """(N, 512, h, w), of the classifier with 16 px per cell."""
+    fine: Tensor | None
+    """(N, 256, h, w), of the classifier with 4 px per cell."""
+    sides: Tensor
+    """(N, 256, h, w), of the regressor, 4 px per cell."""
+
+
+class _OnlineClassifier:
+    """A filter (1, C, 4, 4) in float32, that of the first frame, and the samples of both."""
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        settings: FCOTSettings,
+        latest_share: float,
+        features: Tensor,
+        boxes_ltwh: Tensor,
+    ) -> None:
+        self.optimizer, self.latest_share = classifier.filter_optimizer, latest_share
+        self.memory = SampleMemory(
+            features, boxes_ltwh, settings.memory_size, settings.first_frame_minimum
+        )
+        samples, boxes = features[:, None], boxes_ltwh[:, None]
+        start = classifier.filter_initializer(samples, boxes).float()
+        iterations = settings.first_iterations
+        self.filters: Tensor = self.optimizer(start, samples, boxes, iterations).filters
+        self.first = self.filters
+
+    def score(self, features: Tensor) -> Tensor:
+        """Apply the latest model, blended with the first (equation 6), to (1, C, h, w)."""
+        share = self.latest_share
+        # The authors' code blends the scores, which is the same: they are linear in the filter.
+        return correlate(features[:, None], share * self.filters + (1 - share) * self.first)
+
+    def improve(self, iterations: int) -> None:
+        memory = self.memory
+        self.filters = self.optimizer(
+            self.filters,
+            memory.features[:, None],
+            memory.boxes_ltwh[:, None],
+            iterations,
+            memory.weights[:, None],
+        ).filters
+
+
+def _classifier(
+    classifier: Classifier,
+    settings: FCOTSettings,
+    latest_share: float,
+    features: Tensor | None,
+    boxes_ltwh: Tensor,
+) -> _OnlineClassifier | None:
+    if features is None:
+        return None
+    return _OnlineClassifier(classifier, settings, latest_share, features, boxes_ltwh)
+
+
+class _OnlineRegressor:
+    """A filter (1, 4, C, 3, 3) in float32, the initialiser's, and the samples it is learned on.
+
+    Without online regression there are no samples.
+    """
+
+    def __init__(
+        self,
+        optimizer: SideDescent,
+        settings: FCOTSettings,
+        start: Tensor,
+        features: Tensor,
+        boxes_ltwh: Tensor,
+    ) -> None:
+        self.optimizer = optimizer
+        self.latest_share = settings.side_latest
+        self.memory: SampleMemory | None = None
+        if settings.online_regression:
+            self.memory = SampleMemory(
+                features, boxes_ltwh, settings.memory_size, settings.first_frame_minimum
+            )
+        self.filters = self.first = start.float()
+        self.improve(settings.first_side_iterations)
+
+    def predict(self, features: Tensor, cell: tuple[int, int]) -> Tensor:
+        """Distances (4,) from one cell (row, column) of features (1, C, h, w) to the sides."""
+        around = _neighborhood(features, *cell)[:, None]
+        latest, first = (
+            predict_sides(around, filters)[0, 0, :, 1, 1] for filters in (self.filters, self.first)
+        )
+        return self.latest_share * latest + (1 - self.latest_share) * first
+
+    def improve(self, iterations: int) -> None:
+        memory = self.memory
+        if memory is None or iterations == 0:
+            return
+        # As published, all samples weigh the same here.
+        self.filters = self.optimizer(
+            self.filters, memory.features[:, None], memory.boxes_ltwh[:, None], iterations
+        ).filters
+
+
+def _neighborhood(features: Tensor, row: int, column: int) -> Tensor:
+    """Cells (N, C, 3, 3) around one of features (N, C, h, w), zero outside the map."""
+    height, width = features.shape[2:]
+    rows = slice(max(row - 1, 0), min(row + 2, height))
+    columns = slice(max(column - 1, 0), min(column + 2, width))
+    inner = features[:, :, rows, columns]
+    before = columns.start - column + 1, rows.start - row + 1
+    after = column + 2 - columns.stop, row + 2 - rows.stop
+    return torch.nn.functional.pad(inner, (before[0], after[0], before[1], after[1]))
+
+
+@dataclass
+class _Sample:
+    """A tracked frame that may be learned from."""
+
+    features: Features
+    box_ltwh: Tensor
+    score: float
+
+
+class OnlineModels:
+    """Two classifiers and a regressor that are learned on the same frames."""
+
+    def __init__(
+        self,
+        network: FCOT,
+        settings: FCOTSettings,
+        features: Features,
+        pyramid: Pyramid,
+        boxes_ltwh: Tensor,
+    ) -> None:
+        """Learn from the first frame and its augmented copies.
+
+        features: of all n samples; pyramid: of the first alone; boxes_ltwh: (n, 4) in pixels of
+        the patches.
+        """
+        self.settings = settings
+        self.coarse = _classifier(
+            network.classifier_18, settings, settings.coarse_latest, features.coarse, boxes_ltwh
+        )
+        self.fine = _classifier(
+            network.classifier_72, settings, settings.fine_latest, features.fine, boxes_ltwh
+        )
+        start = network.regressor_72.initialize(pyramid, boxes_ltwh[:1])
+        optimizer = network.regressor_72.filter_optimizer
+        self.sides = _OnlineRegressor(optimizer, settings, start, features.sides, boxes_ltwh)
+        self._best: _Sample | None = None
+
+    def score(self, features: Features, size: int) -> Tensor:
+        """Weighted sum (size, size) of the scores of both classifiers, in float32."""
+        coarse = fine = None
+        if self.coarse is not None and features.coarse is not None:
+            coarse = self.coarse.score(features.coarse)
+        if self.fine is not None and features.fine is not None:
+            fine = self.fine.score(features.fine)
+        weights = self.settings.coarse_weight, self.settings.fine_weight
+        return fuse_scores(coarse, fine, weights, size)[0, 0]
+
+    def predict_sides(self, features: Features, cell: tuple[int, int]) -> list[float]:
+        """Distances in cells from one cell (row, column) to left, right, top and bottom."""
+        return self.sides.predict(features.sides, cell).tolist()
+
+    def learn(
+        self,
+        features: Features,
+        box_ltwh: Tensor,
+        score: float,
+        frame: int,
+        *,
+        hard_negative: bool,
+    ) -> None:
+        """Take over one tracked frame, or the best one since the last time.
+
+        score: of its peak; frame: its number, from 1. Hard negatives and the first frames are
+        learned from at once.
+        """
+        settings, sample = self.settings, _Sample(features, box_ltwh, score)
+        if hard_negative:
+            self._insert(sample, settings.hard_negative_learning_rate)
+            self._improve(
+                settings.hard_negative_iterations, settings.hard_negative_side_iterations
+            )
+        elif frame <= settings.every_frame_until:
+            self._insert(sample, settings.learning_rate)
+            self._improve(settings.early_iterations, settings.early_side_iterations)
+        else:
+            if self._best is None or score >= self._best.score:
+                self._best = sample
+            if frame % settings.update_interval == 0:
+                self._insert(self._best, settings.learning_rate)
+                self._improve(settings.update_iterations, settings.update_side_iterations)
+                self._best = None
+
+    def _insert(self, sample: _Sample, rate: float) -> None:
+        memories = (
+            (self.coarse.memory if self.coarse else None, sample.features.coarse),
+            (self.fine.memory if self.fine else None, sample.features.fine),
+            (self.sides.memory, sample.features.sides),
+        )
+        for memory, features in memories:
+            if memory is not None and features is not None:
+                memory.insert(features, sample.box_ltwh, rate)
+
+    def _improve(self, iterations: int, side_iterations: int) -> None:
+        for classifier in (self.coarse, self.fine):
+            if classifier is not None:
+                classifier.improve(iterations)
+        self.sides.improve(side_iterations)
