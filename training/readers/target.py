@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as ImageFile
-from PIL import UnidentifiedImageError
-
 from training.datasets import DataError, Image, View, read_image, spread
 
 Visibility = Literal['visible', 'clear']
@@ -139,12 +137,12 @@ class Findings:
     def image_size(self, path: Path) -> tuple[int, int] | None:
         """Width and height of an image file; an unreadable one becomes a problem."""
         try:
-            with ImageFile.open(path) as image:
+            with _open_image(path) as image:
                 width, height = image.size
-                return int(width), int(height)
-        except (UnidentifiedImageError, OSError):
-            self.problems.append(f'{path} is missing or no image')
+        except DataError as error:
+            self.problems.append(str(error))
             return None
+        return int(width), int(height)
 
     def check(self, root: Path) -> None:
         """Raise DataError, which lists the problems, where there are any."""
@@ -160,10 +158,21 @@ class Findings:
 
 def read_labels(path: Path) -> NDArray[np.uint8]:
     """Label image (H, W): numbers of a palette or grey values; DataError where unreadable."""
+    with _open_image(path) as image:
+        if image.mode not in ('P', 'L', '1'):
+            raise DataError(f'{path} is no label image: it has colours ({image.mode})')
+        return np.array(image, np.uint8)
+
+
+@contextmanager
+def _open_image(path: Path) -> Iterator[Any]:
+    """Open an image with Pillow: OpenCV knows neither sizes without pixels nor palettes."""
+    try:
+        from PIL import Image as ImageFile
+    except ImportError as error:
+        raise DataError('this data set needs Pillow: pip install pillow') from error
     try:
         with ImageFile.open(path) as image:
-            if image.mode not in ('P', 'L', '1'):
-                raise DataError(f'{path} is no label image: it has colours ({image.mode})')
-            return np.array(image, np.uint8)
-    except (UnidentifiedImageError, OSError) as error:
+            yield image
+    except OSError as error:
         raise DataError(f'{path} is missing or no image') from error
