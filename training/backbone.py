@@ -22,7 +22,7 @@ def load_backbone(recipe: DiMPRecipe) -> ResNet:
     path = Path(recipe.data) / recipe.backbone
     if not path.is_file():
         raise DataError(f'no backbone weights at {path}: correct `backbone` in the recipe')
-    network = resnet50() if recipe.recipe.endswith('50') else resnet18()
+    network = resnet18() if recipe.recipe.endswith('18') else resnet50()
     state = torch.load(path, map_location='cpu', weights_only=True)
     unused = ('layer4.', 'fc.')
     state = {k: v.float() for k, v in state.items() if not k.startswith(unused)}

@@ -16,6 +16,7 @@ from tracker_core.resnet import normalize
 from tracker_core.target_filter import correlate
 from training.backbone import load_backbone
 from training.dimp_examples import feature_folder
+from training.dimp_losses import box_density_loss, density_loss, hinge_loss, make_labels
 from training.dimp_settings import Part
 from training.features import StoredExamples
 
@@ -23,33 +24,22 @@ if TYPE_CHECKING:
     from training.recipe import DiMPRecipe
 
 Batch = dict[str, Tensor]
-
-
-def classification_loss(scores: Tensor, labels: Tensor, threshold: float) -> Tensor:
-    """Mean squared error in which background counts only where its score is positive (eq. 7).
-
-    scores, labels: any equal shape; background is where the label is below `threshold`.
-    """
-    background = labels < threshold
-    errors = torch.where(background, functional.relu(scores), scores - labels)
-    return errors.square().mean()
-
-
-def make_labels(boxes_ltwh: Tensor, cells: int, sigma: float) -> Tensor:
-    """Gaussians (..., cells, cells) around the centres of boxes (..., 4), `sigma` in cells."""
-    centre = (boxes_ltwh[..., :2] + boxes_ltwh[..., 2:] / 2) / STRIDE
-    at = torch.arange(cells, dtype=centre.dtype, device=centre.device)
-    x, y = torch.exp(-0.5 * ((at - centre[..., None]) / sigma) ** 2).unbind(-2)
-    return y[..., :, None] * x[..., None, :]
+BUILDERS = {
+    'dimp18': networks.dimp18,
+    'dimp50': networks.dimp50,
+    'prdimp18': networks.prdimp18,
+    'prdimp50': networks.prdimp50,
+    'super_dimp': networks.super_dimp,
+}
 
 
 def loss(network: DiMP, batch: Batch, recipe: DiMPRecipe) -> tuple[Tensor, Batch]:
     """Loss of a batch of B examples and what else is worth watching.
 
     batch: `boxes_ltwh` (B, n, 4) of the train, then the test frames; `proposals` (B, tests, K, 4)
-    and their `overlaps` (B, tests, K); and either `images` uint8 (B, n, S, S, 3) or stored
-    features of them, channels last: `layer3` (B, n, h, w, C), `layer2` of the first train frame
-    and the test frames.
+    and their `overlaps`, or log densities `drawn` and `wanted` (B, tests, K); and either `images`
+    uint8 (B, n, S, S, 3) or stored features of them, channels last: `layer3` (B, n, h, w, C),
+    `layer2` of the first train frame and the test frames.
     """
     settings, train = recipe.settings, recipe.areas.train_frames
     layer2, layer3 = _backbone_features(network, batch, train)
@@ -59,7 +49,7 @@ def loss(network: DiMP, batch: Batch, recipe: DiMPRecipe) -> tuple[Tensor, Batch
         value, seen = _classifier_loss(network, layer3, batch['boxes_ltwh'], recipe)
         total, watched = total + value, watched | seen
     if 'bb_regressor' in settings.parts:
-        value, seen = _box_loss(network.bb_regressor, layer2, layer3, batch, train)
+        value, seen = _box_loss(network.bb_regressor, layer2, layer3, batch, recipe)
         total, watched = total + settings.box_weight * value, watched | seen
     return total, watched
 
@@ -81,10 +71,13 @@ def _classifier_loss(
         scores = torch.stack([correlate(features[train:], f) for f in fit.iterates])
         cells = scores.shape[-1]
         sigma = settings.label_sigma / recipe.areas.factor * layer3.shape[-1]
-        labels = make_labels(boxes[train:], cells, sigma)
-        first, *between, last = (
-            classification_loss(score, labels, settings.threshold) for score in scores
-        )
+        labels = make_labels(boxes[train:], cells, sigma, STRIDE)
+        if settings.classification == 'density':
+            first, *between, last = (density_loss(score, labels) for score in scores)
+        else:
+            first, *between, last = (
+                hinge_loss(score, labels, settings.threshold) for score in scores
+            )
     value = settings.initial_weight * first + settings.final_weight * last
     if between:
         value = value + settings.intermediate_weight * torch.stack(between).mean()
@@ -101,19 +94,22 @@ def _hit(scores: Tensor, boxes_ltwh: Tensor) -> Tensor:
 
 
 def _box_loss(
-    network: IoUNet, layer2: Tensor, layer3: Tensor, batch: Batch, train: int
+    network: IoUNet, layer2: Tensor, layer3: Tensor, batch: Batch, recipe: DiMPRecipe
 ) -> tuple[Tensor, Batch]:
-    """Mean squared error of 2 IoU - 1; the target is described by the first train frame."""
-    boxes, proposals = batch['boxes_ltwh'], batch['proposals']
-    tests = proposals.shape[1]
-    modulation = network.modulation(layer2[:, 0], layer3[:, 0], boxes[:, 0])
+    """Error of the box regressor; the target is described by the first train frame."""
+    train, tests = recipe.areas.train_frames, recipe.areas.test_frames
+    proposals = batch['proposals'].flatten(0, 1)
+    modulation = network.modulation(layer2[:, 0], layer3[:, 0], batch['boxes_ltwh'][:, 0])
     embedding = network.embed(layer2[:, 1:].flatten(0, 1), layer3[:, train:].flatten(0, 1))
     with torch.autocast(layer3.device.type, enabled=False):
         m3, m4 = (m.float().repeat_interleave(tests, 0) for m in modulation)
         e3, e4 = (e.float() for e in embedding)
-        predicted = network.predict((m3, m4), (e3, e4), proposals.flatten(0, 1))
-    target = 2 * batch['overlaps'].flatten(0, 1) - 1
-    value = functional.mse_loss(predicted, target)
+        predicted = network.predict((m3, m4), (e3, e4), proposals)
+    if recipe.settings.boxes == 'density':
+        drawn, wanted = (batch[name].flatten(0, 1) for name in ('drawn', 'wanted'))
+        value = box_density_loss(predicted, drawn, wanted)
+    else:
+        value = functional.mse_loss(predicted, 2 * batch['overlaps'].flatten(0, 1) - 1)
     return value, {'box': value.detach()}
 
 
@@ -131,10 +127,9 @@ def _backbone_features(network: DiMP, batch: Batch, train: int) -> tuple[Tensor,
 
 def build_network(recipe: DiMPRecipe) -> DiMP:
     """New network with weights drawn from the recipe's seed and the backbone the recipe names."""
-    builders = {'dimp18': networks.dimp18, 'dimp50': networks.dimp50}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.schedule.seed)
-        network = builders[recipe.recipe]()
+        network: DiMP = BUILDERS[recipe.recipe]()
     if recipe.backbone:
         network.feature_extractor.load_state_dict(load_backbone(recipe).state_dict())
     if recipe.settings.whiten:

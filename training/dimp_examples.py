@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from tracker_core.resnet import ResNet, normalize
@@ -20,7 +21,7 @@ from training.backbone import load_backbone
 from training.datasets import DataError
 from training.features import Record, StoredExamples, write_shard
 from training.frames import Track, load_tracks
-from training.proposals import perturb_box
+from training.proposals import draw_from_mixture, perturb_box
 from training.sampling import plan_epoch
 from training.search_areas import make_example
 
@@ -100,22 +101,29 @@ class StoredFeatureExamples(Dataset[dict[str, Any]]):
 
 
 def draw_proposals(
-    boxes_ltwh: Any, recipe: DiMPRecipe, rng: np.random.Generator
+    boxes_ltwh: NDArray[np.floating], recipe: DiMPRecipe, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Proposals (tests, K, 4) around the boxes of the test frames, and their overlaps."""
+    """`proposals` (tests, K, 4) around the boxes of the test frames, and what is known of each.
+
+    That is their `overlaps`, or the log densities `drawn` and `wanted`, all (tests, K).
+    """
     settings = recipe.settings
-    drawn = [
-        perturb_box(
-            box.astype(np.float64),
-            settings.proposals,
-            settings.proposal_sigmas,
-            settings.proposal_min_iou,
-            rng,
-        )
-        for box in boxes_ltwh[recipe.areas.train_frames :]
-    ]
-    proposals, overlaps = (np.stack(part).astype(np.float32) for part in zip(*drawn, strict=True))
-    return {'proposals': proposals, 'overlaps': overlaps}
+    tests = boxes_ltwh[recipe.areas.train_frames :].astype(np.float64)
+    if settings.boxes == 'density':
+        sigmas, wanted = settings.mixture_sigmas, settings.density_sigma
+        names: tuple[str, ...] = ('proposals', 'drawn', 'wanted')
+        found: list[tuple[Any, ...]] = [
+            draw_from_mixture(box, settings.proposals, sigmas, wanted, rng) for box in tests
+        ]
+    else:
+        sides, least = settings.proposal_sigmas, settings.proposal_min_iou
+        names = ('proposals', 'overlaps')
+        found = [perturb_box(box, settings.proposals, sides, least, rng) for box in tests]
+    columns = zip(*found, strict=True)
+    return {
+        name: np.stack(column).astype(np.float32)
+        for name, column in zip(names, columns, strict=True)
+    }
 
 
 def load_examples(recipe: DiMPRecipe) -> tuple[Dataset[Any], Dataset[Any] | None]:

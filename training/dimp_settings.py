@@ -19,6 +19,10 @@ class DiMPSettings:
     """Start the classifier of DiMP-18 from whitened features; needs stored ones."""
     iterations: int = 5
     """Steps of the optimiser that the loss looks through."""
+    classification: Literal['hinge', 'density'] = 'hinge'
+    """Loss of the score maps: DiMP's, or PrDiMP's divergence of densities."""
+    boxes: Literal['iou', 'density'] = 'iou'
+    """What the box regressor learns: overlaps (ATOM, DiMP) or a density of boxes (PrDiMP)."""
     threshold: float = 0.05
     """Cells with a smaller label are background: only positive scores count there."""
     label_sigma: float = 0.25
@@ -32,3 +36,8 @@ class DiMPSettings:
     """Boxes per test frame on which the box regressor learns."""
     proposal_sigmas: tuple[float, ...] = (0.01, 0.05, 0.1, 0.2, 0.3)
     proposal_min_iou: float = 0.1
+    """The last two are for overlaps, the next two for densities."""
+    density_sigma: tuple[float, float] = (0.05, 0.05)
+    """Of the wanted density: of the centre in target sides and of the logarithm of the sides."""
+    mixture_sigmas: tuple[tuple[float, float], ...] = ((0.05, 0.05), (0.5, 0.5))
+    """Likewise, of the Gaussians that proposals are drawn from, all equally often."""

@@ -49,8 +49,7 @@ class RecipeModule(Protocol):
 #: Module of every recipe and where its training and validation examples come from.
 MODULES: dict[str, tuple[RecipeModule, Callable[[Any], tuple[Any, Any]]]] = {
     'siamfc': (cast(RecipeModule, siamfc), examples.load_examples),
-    'dimp18': (cast(RecipeModule, dimp), dimp_examples.load_examples),
-    'dimp50': (cast(RecipeModule, dimp), dimp_examples.load_examples),
+    **{name: (cast(RecipeModule, dimp), dimp_examples.load_examples) for name in dimp.BUILDERS},
 }
 
 

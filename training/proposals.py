@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,3 +53,34 @@ def perturb_box(
             break
         noise[pending] *= 0.9
     return boxes, overlaps
+
+
+def draw_from_mixture(
+    box_ltwh: Boxes,
+    count: int,
+    sigmas: tuple[tuple[float, float], ...],
+    wanted_sigma: tuple[float, float],
+    rng: np.random.Generator,
+) -> tuple[Boxes, Boxes, Boxes]:
+    """Boxes (count, 4) from a mixture of Gaussians around a box, and two log densities (count,).
+
+    Densities are of the offset in centre / (width, height) of the box and in the logarithms of
+    width and height, with standard deviations (centre, size): that of the mixture, whose parts
+    `sigmas` are equally likely, and the wanted one (PrDiMP, section 4.2).
+    """
+    deviations = np.asarray(sigmas, np.float64)
+    chosen = deviations[rng.integers(len(deviations), size=count)]
+    offsets = rng.standard_normal((count, 4)) * chosen.repeat(2, axis=1)
+    parts = np.stack([_log_gaussian(offsets, pair) for pair in deviations])
+    drawn = np.logaddexp.reduce(parts) - math.log(len(deviations))
+    size = box_ltwh[2:] * np.exp(offsets[:, 2:])
+    center = box_ltwh[:2] + box_ltwh[2:] / 2 + offsets[:, :2] * box_ltwh[2:]
+    boxes = np.concatenate([center - size / 2, size], axis=1)
+    return boxes, np.asarray(drawn), _log_gaussian(offsets, np.asarray(wanted_sigma))
+
+
+def _log_gaussian(offsets: Boxes, sigma: Boxes) -> Boxes:
+    """Log density (n,) of offsets (n, 4); sigma: (2,) of the first and the last two of them."""
+    deviations = sigma.repeat(2)
+    exponents = -0.5 * (offsets / deviations) ** 2 - np.log(deviations * math.sqrt(2 * math.pi))
+    return np.asarray(exponents.sum(1))

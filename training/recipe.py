@@ -138,7 +138,7 @@ class FeatureSettings:
 class DiMPRecipe(Recipe):
     """Training of DiMP."""
 
-    recipe: Literal['dimp18', 'dimp50'] = 'dimp18'
+    recipe: Literal['dimp18', 'dimp50', 'prdimp18', 'prdimp50', 'super_dimp'] = 'dimp18'
     output: str = 'runs/dimp'
     backbone: str = ''
     """Weights the backbone starts from, with torchvision's key names; below `data`."""
@@ -153,6 +153,9 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     'siamfc': SiamFCRecipe,
     'dimp18': DiMPRecipe,
     'dimp50': lambda: DiMPRecipe(recipe='dimp50'),
+    'prdimp18': lambda: DiMPRecipe(recipe='prdimp18'),
+    'prdimp50': lambda: DiMPRecipe(recipe='prdimp50'),
+    'super_dimp': lambda: DiMPRecipe(recipe='super_dimp'),
 }
 
 
