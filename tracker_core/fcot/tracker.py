@@ -27,7 +27,7 @@ from tracker_core.fcot.online_models import Features, OnlineModels
 from tracker_core.fcot.settings import FCOTSettings
 from tracker_core.fcot.side_regression import STRIDE
 from tracker_core.inference import choose_dtype, prepare
-from tracker_core.resnet import normalize
+from tracker_core.resnet import STRIDES, normalize
 from tracker_core.score_map import (
     DistractorThresholds,
     Flag,
@@ -83,11 +83,16 @@ class FCOTTracker:
         """Prepare `network` for inference, in place.
 
         make_draws: gives the random numbers of a target, from the seed of the settings. Raises
-        ValueError where the settings leave out both classifiers.
+        ValueError where the settings leave out both classifiers or the image size does not fit.
         """
         self.settings = settings or FCOTSettings()
         if not self.settings.coarse_weight and not self.settings.fine_weight:
             raise ValueError('coarse_weight and fine_weight are both 0: nothing would be tracked')
+        if self.settings.image_size % STRIDES['layer3']:
+            raise ValueError(
+                f'image_size must be a multiple of {STRIDES["layer3"]}, '
+                f'not {self.settings.image_size}'
+            )
         self.device = torch.device(device)
         self._dtype = choose_dtype(self.settings.precision, self.device)
         prepare(network, self.device, self._dtype)
