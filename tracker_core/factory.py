@@ -3,33 +3,65 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
-
-from tracker_core import weights as weights_file
 from tracker_core.settings import override
-from tracker_core.siamfc.network import SiamFC, initialize_weights
-from tracker_core.siamfc.tracker import FIVE_SCALES, SiamFCSettings, SiamFCTracker
 from tracker_core.tracker import Tracker
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 
 @dataclass(frozen=True)
 class _Entry:
+    """One tracker. Names, not objects: importing the table must not load PyTorch."""
+
     weights: str
     """Name of the weights, shared by the variants of one network."""
-    network: Callable[[], nn.Module]
-    randomize: Callable[[nn.Module, torch.Generator], None]
-    settings: Any
-    tracker: Callable[[Any, Any, torch.device], Tracker]
+    network: str
+    tracker: str
+    settings: str
+    initialize: str = ''
+    """Draws random weights where the constructor of the network does not."""
+
+
+def _siamfc(settings: str) -> _Entry:
+    package = 'tracker_core.siamfc'
+    return _Entry(
+        'siamfc',
+        network=f'{package}.network:SiamFC',
+        tracker=f'{package}.tracker:SiamFCTracker',
+        settings=f'{package}.tracker:{settings}',
+        initialize=f'{package}.network:initialize_weights',
+    )
+
+
+def _dimp(network: str, settings: str) -> _Entry:
+    package = 'tracker_core.dimp'
+    return _Entry(
+        network,
+        network=f'{package}.network:{network}',
+        tracker=f'{package}.tracker:DiMPTracker',
+        settings=f'{package}.settings:{settings}',
+    )
 
 
 _TRACKERS = {
-    'siamfc': _Entry('siamfc', SiamFC, initialize_weights, SiamFCSettings(), SiamFCTracker),
-    'siamfc5': _Entry('siamfc', SiamFC, initialize_weights, FIVE_SCALES, SiamFCTracker),
+    'siamfc': _siamfc('SiamFCSettings'),
+    'siamfc5': _siamfc('FIVE_SCALES'),
+    'dimp18': _dimp('dimp18', 'DiMPSettings'),
+    'dimp18_vot18': _dimp('dimp18', 'VOT18'),
+    'dimp50': _dimp('dimp50', 'DiMPSettings'),
+    'dimp50_vot18': _dimp('dimp50', 'VOT18'),
+    'dimp50_vot19': _dimp('dimp50', 'VOT19'),
+    'prdimp18': _dimp('prdimp18', 'PRDIMP18'),
+    'prdimp50': _dimp('prdimp50', 'PRDIMP50'),
+    'prdimp50_vot18': _dimp('prdimp50', 'PRDIMP50_VOT18'),
+    'super_dimp': _dimp('super_dimp', 'SUPER_DIMP'),
 }
 
 
@@ -56,22 +88,26 @@ def build_tracker(
     Raises ValueError for an unknown tracker, device or setting and for weights that do not fit,
     FileNotFoundError where there are none.
     """
+    from tracker_core import weights as weights_file
+
     entry = _entry(name)
     target = choose_device(device)
-    network = entry.network()
     defaults: Mapping[str, Any] = {}
     if weights == 'random':
-        entry.randomize(network, torch.Generator().manual_seed(seed))
+        network = _random_network(entry, seed)
     else:
         path = weights_file.shipped_path(entry.weights) if weights is None else weights
+        network = build_network(name)
         defaults = weights_file.load_into(network, path, entry.weights).settings
-    chosen = override(override(entry.settings, defaults), settings or {})
-    return entry.tracker(network, chosen, target)
+    chosen = override(override(default_settings(name), defaults), settings or {})
+    tracker: Tracker = resolve_name(entry.tracker)(network, chosen, target)
+    return tracker
 
 
 def build_network(name: str) -> nn.Module:
     """Build the bare network of a tracker, uninitialised; ValueError for an unknown name."""
-    return _entry(name).network()
+    network: nn.Module = resolve_name(_entry(name).network)()
+    return network
 
 
 def network_name(name: str) -> str:
@@ -81,11 +117,25 @@ def network_name(name: str) -> str:
 
 def default_settings(name: str) -> Any:
     """Return the settings dataclass with the published values of a tracker."""
-    return _entry(name).settings
+    settings = resolve_name(_entry(name).settings)
+    return settings() if isinstance(settings, type) else settings
+
+
+def _random_network(entry: _Entry, seed: int) -> nn.Module:
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network: nn.Module = resolve_name(entry.network)()
+        if entry.initialize:
+            resolve_name(entry.initialize)(network)
+    return network
 
 
 def choose_device(name: str) -> torch.device:
     """Turn 'auto', 'cpu', 'cuda' or 'cuda:N' into a device that exists, or raise ValueError."""
+    import torch
+
     if name == 'auto':
         return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     kind, _, index = name.partition(':')

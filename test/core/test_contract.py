@@ -4,8 +4,18 @@ import numpy as np
 import pytest
 
 from tracker_core import Box, Estimate, TrackState, build_tracker, tracker_names
+from tracker_core.factory import default_settings
 
 BOX = Box(50, 40, 30, 30)
+#: The same code on less: smaller search regions and fewer copies of the first frame.
+LIGHT = {'image_size': 96, 'rotations': (10.0,), 'blurs': ((2.0, 2.0),), 'first_iterations': 2}
+
+
+def build(name, seed=0):
+    """Tracker with random weights and, where it has them, light settings."""
+    known = vars(default_settings(name))
+    light = {key: value for key, value in LIGHT.items() if key in known}
+    return build_tracker(name, 'random', device='cpu', settings=light, seed=seed)
 
 
 @pytest.fixture(scope='module', params=tracker_names())
@@ -15,8 +25,10 @@ def name(request):
 
 @pytest.fixture(scope='module')
 def shared(name):
-    """One tracker for the tests that do not compare two; `initialize` forgets the past."""
-    return build_tracker(name, 'random', device='cpu')
+    """One started tracker for the tests that do not compare two; `initialize` forgets the past."""
+    tracker = build(name)
+    tracker.initialize(np.full((120, 160, 3), 99, np.uint8), BOX)
+    return tracker
 
 
 @pytest.fixture
@@ -54,15 +66,15 @@ def test_input_is_untouched(tracker, frames):
 
 
 def test_same_seed_same_result(name, frames):
-    first = run(build_tracker(name, 'random', device='cpu', seed=4), frames)
-    second = run(build_tracker(name, 'random', device='cpu', seed=4), frames)
+    first = run(build(name, seed=4), frames)
+    second = run(build(name, seed=4), frames)
     assert first == second
 
 
 def test_initialize_forgets_everything(name, frames):
-    used = build_tracker(name, 'random', device='cpu')
+    used = build(name)
     run(used, [frame[:, ::-1].copy() for frame in frames], Box(10, 10, 60, 20))
-    fresh = build_tracker(name, 'random', device='cpu')
+    fresh = build(name)
     assert run(used, frames) == run(fresh, frames)
 
 
@@ -78,7 +90,7 @@ def test_response_map_belongs_to_the_last_tracked_frame(tracker, frames):
 
 def test_track_before_initialize_is_an_error(name, frames):
     with pytest.raises(RuntimeError, match='initialize'):
-        build_tracker(name, 'random', device='cpu').track(frames[0])
+        build(name).track(frames[0])
 
 
 BAD_BOXES = {
@@ -95,10 +107,10 @@ BAD_BOXES = {
 
 
 @pytest.mark.parametrize('case', BAD_BOXES)
-def test_bad_boxes_are_clear_errors(tracker, frames, case):
+def test_bad_boxes_are_clear_errors(shared, frames, case):
     box, message = BAD_BOXES[case]
     with pytest.raises(ValueError, match=message):
-        tracker.initialize(frames[0], box)
+        shared.initialize(frames[0], box)
 
 
 def test_a_refused_initialisation_keeps_the_earlier_target(shared, frames):
@@ -131,12 +143,12 @@ BAD_IMAGES = {
 
 
 @pytest.mark.parametrize('case', BAD_IMAGES)
-def test_bad_images_are_clear_errors(tracker, frames, case):
+def test_bad_images_are_clear_errors(shared, case):
     image, message = BAD_IMAGES[case]
     with pytest.raises(ValueError, match=message):
-        tracker.initialize(image, BOX)
+        shared.initialize(image, BOX)
     with pytest.raises(ValueError, match=message):
-        tracker.track(image)
+        shared.track(image)
 
 
 def test_views_give_the_same_as_copies(shared, frames):

@@ -1,9 +1,13 @@
+import subprocess
+import sys
+from dataclasses import is_dataclass
+
 import numpy as np
 import pytest
 import torch
 
 from tracker_core import Box, build_tracker, tracker_names
-from tracker_core.factory import choose_device, default_settings
+from tracker_core.factory import build_network, choose_device, default_settings, network_name
 from tracker_core.siamfc.network import SiamFC, initialize_weights
 from tracker_core.weights import WeightsInfo, save
 
@@ -22,6 +26,27 @@ def test_missing_weights_are_never_silently_random(tmp_path, monkeypatch):
     monkeypatch.setattr('tracker_core.weights.PRETRAINED', tmp_path)
     with pytest.raises(FileNotFoundError, match='no weights are shipped for siamfc'):
         build_tracker('siamfc')
+
+
+@pytest.mark.parametrize('name', ['dimp50', 'prdimp50', 'super_dimp'])
+def test_trackers_without_shipped_weights_say_what_to_pass(name):
+    with pytest.raises(FileNotFoundError, match=rf'no weights are shipped for {name} .*import'):
+        build_tracker(name)
+
+
+def test_every_name_of_the_table_exists():
+    for name in tracker_names():
+        assert is_dataclass(default_settings(name))
+        with torch.device('meta'):
+            assert len(list(build_network(name).parameters())) >= 10, name
+        assert network_name(network_name(name)) == network_name(name)
+
+
+def test_the_table_does_not_load_pytorch():
+    """Programs that only want names and boxes, such as a camera node, start without it."""
+    code = 'import sys, tracker_core; tracker_core.tracker_names(); print("torch" in sys.modules)'
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert result.stdout.strip() == 'False', result.stderr
 
 
 @pytest.mark.parametrize('device', ['gpu', 'cuda:x', 'cpu:-1', ''])

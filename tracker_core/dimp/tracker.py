@@ -29,7 +29,7 @@ from tracker_core.dimp.network import STRIDE, DiMP
 from tracker_core.dimp.online_filter import OnlineFilter
 from tracker_core.dimp.settings import DiMPSettings
 from tracker_core.inference import choose_dtype, prepare
-from tracker_core.iou_net import OverlapPredictor, Pair, refine_boxes
+from tracker_core.iou_net import OverlapPredictor, Pair, refine_boxes_nearby
 from tracker_core.resnet import normalize
 from tracker_core.score_map import (
     DistractorThresholds,
@@ -89,6 +89,10 @@ class DiMPTracker:
         make_draws: gives the random numbers of a target, from the seed of the settings.
         """
         self.settings = settings or DiMPSettings()
+        if self.settings.image_size % STRIDE:
+            raise ValueError(
+                f'image_size must be a multiple of {STRIDE}, not {self.settings.image_size}'
+            )
         self.device = torch.device(device)
         self._dtype = choose_dtype(self.settings.precision, self.device)
         prepare(network, self.device, self._dtype)
@@ -250,9 +254,10 @@ class DiMPTracker:
         box = torch.tensor(patch.to_patch(target.center, target.size), device=self.device)
         draws = torch.from_numpy(target.draws.random((settings.random_boxes, 4)))
         boxes = jitter_box(box, draws, settings.position_jitter, settings.size_jitter)
-        refined, overlaps = refine_boxes(
+        refined, overlaps = refine_boxes_nearby(
+            self.network.bb_regressor,
             target.overlap,
-            self.network.bb_regressor.embed(*layers),
+            layers,
             boxes[None],
             steps=settings.refinement_steps,
             step_length=settings.refinement_step_length,
