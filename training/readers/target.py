@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
 from training.datasets import DataError, Image, View, read_image, spread
 
 Visibility = Literal['visible', 'clear']

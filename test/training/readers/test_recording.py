@@ -1,0 +1,161 @@
+"""Videos with a box file and rosbag2 recordings, written here by the library itself."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from training.datasets import DataError
+from training.readers.recording import (
+    _TARGET,
+    _TARGET_DEFINITION,
+    is_bag,
+    read_frames,
+    read_recording,
+)
+
+pytest.importorskip('rosbags', reason='recordings need rosbags: pip install rosbags')
+
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+BOXES = [(30.0 + 3 * i, 45.0, 40.0, 30.0) for i in range(6)]
+WriteBag = Callable[..., Path]
+
+
+@pytest.fixture
+def write_bag(moving_frame) -> WriteBag:
+    """Return the writer of recordings: (folder, storage, topics={name: kind}, boxes=False)."""
+    types = get_typestore(Stores.ROS2_JAZZY)
+    types.register(get_types_from_msg(_TARGET_DEFINITION, _TARGET))
+    message = types.types
+
+    def header(index: int):
+        stamp = message['builtin_interfaces/msg/Time'](sec=5, nanosec=index * 40_000_000)
+        return message['std_msgs/msg/Header'](stamp=stamp, frame_id='camera')
+
+    def image(kind: str, index: int):
+        pixels = moving_frame(3, index)
+        if kind == 'jpeg':
+            data = cv2.imencode('.jpg', pixels[..., ::-1])[1].ravel()
+            make = message['sensor_msgs/msg/CompressedImage']
+            return make(header=header(index), format='jpeg', data=data)
+        stored = np.ascontiguousarray(pixels[..., ::-1] if kind == 'bgr8' else pixels)
+        return message['sensor_msgs/msg/Image'](
+            header=header(index), height=120, width=160, encoding=kind, is_bigendian=0,
+            step=480, data=stored.ravel(),
+        )  # fmt: skip
+
+    def target(index: int, name: str, state: int = 0):
+        left, top, width, height = BOXES[index]
+        return message[_TARGET](
+            header=header(index), target_id=name, left=left, top=top, width=width, height=height,
+            confidence=0.9, state=state, processing_time=0.01,
+        )  # fmt: skip
+
+    def write(folder: Path, storage, topics: dict[str, str], boxes: bool = False) -> Path:
+        with Writer(folder, version=9, storage_plugin=storage) as writer:
+            for topic, kind in topics.items():
+                name = 'CompressedImage' if kind == 'jpeg' else 'Image'
+                connection = writer.add_connection(
+                    topic, f'sensor_msgs/msg/{name}', typestore=types
+                )
+                for index in range(6):
+                    data = types.serialize_cdr(image(kind, index), connection.msgtype)
+                    writer.write(connection, 10**9 + index, data)
+            if boxes:
+                connection = writer.add_connection('/tracker/target', _TARGET, typestore=types)
+                for index, state in enumerate((0, 0, 2, 1, 0, 0)):
+                    data = types.serialize_cdr(target(index, 'dog', state), _TARGET)
+                    writer.write(connection, 10**9 + 50 + index, data)
+        return folder
+
+    return write
+
+
+@pytest.fixture(params=[StoragePlugin.MCAP, StoragePlugin.SQLITE3], ids=['mcap', 'db3'])
+def storage(request: pytest.FixtureRequest):
+    """Both formats of storage."""
+    return request.param
+
+
+@pytest.mark.parametrize('kind', ['rgb8', 'bgr8', 'jpeg'])
+def test_images_are_rgb_whatever_is_recorded(
+    tmp_path: Path, write_bag, moving_frame, storage, kind
+):
+    bag = write_bag(tmp_path / 'bag', storage, {'/camera/image': kind})
+    assert is_bag(bag)
+    images = list(read_frames(bag))
+    assert len(images) == 6
+    difference = images[4].astype(int) - moving_frame(3, 4)
+    assert np.abs(difference).mean() < (8 if kind == 'jpeg' else 1e-9)
+
+
+def test_a_single_file_of_storage_will_do(tmp_path: Path, write_bag):
+    bag = write_bag(tmp_path / 'bag', StoragePlugin.MCAP, {'/camera/image': 'rgb8'})
+    (file,) = bag.glob('*.mcap')
+    lone = tmp_path / 'lone.mcap'
+    lone.write_bytes(file.read_bytes())
+    assert len(list(read_frames(lone))) == 6
+
+
+def test_boxes_from_messages_belong_to_the_image_with_their_stamp(
+    tmp_path: Path, write_bag, storage
+):
+    bag = write_bag(tmp_path / 'bag', storage, {'/camera/image': 'rgb8'}, boxes=True)
+    views = list(read_recording(bag, 100))
+    assert [view.frame for view in views] == [0, 1, 4, 5], 'only where it is TRACKING'
+    assert [view.box for view in views] == [BOXES[i] for i in (0, 1, 4, 5)]
+    assert {(view.sequence, view.scene) for view in views} == {('bag/tracker/target/dog', 'bag')}
+    assert [view.frame for view in read_recording(bag, 2)] == [0, 5]
+
+
+def test_boxes_from_a_file_go_by_the_number_of_the_image(tmp_path: Path, write_bag):
+    bag = write_bag(tmp_path / 'bag', StoragePlugin.MCAP, {'/camera/image': 'jpeg'}, boxes=True)
+    lines = [','.join(map(str, box)) for box in BOXES]
+    lines[1], lines[2] = 'nan,nan,nan,nan', '10,10,0,5'
+    (tmp_path / 'bag.txt').write_text('\n'.join(lines) + '\n')
+    views = list(read_recording(bag, 100))
+    assert [view.frame for view in views] == [0, 3, 4, 5]
+    assert {view.sequence for view in views} == {'bag'}
+
+
+def test_the_topic_must_be_chosen_where_there_are_several(tmp_path: Path, write_bag):
+    bag = write_bag(
+        tmp_path / 'bag', StoragePlugin.MCAP, {'/front/image': 'rgb8', '/rear/image': 'jpeg'}
+    )
+    with pytest.raises(DataError, match=r'needs `topic`.*/front/image \(6 images\), /rear/image'):
+        list(read_frames(bag))
+    assert len(list(read_frames(bag, '/rear/image'))) == 6
+    with pytest.raises(DataError, match="no images on '/left'; topics with images: /front/image"):
+        list(read_frames(bag, '/left'))
+
+
+def test_what_cannot_be_used_is_said(tmp_path: Path, write_bag):
+    bag = write_bag(tmp_path / 'bag', StoragePlugin.MCAP, {'/camera/image': 'rgb8'})
+    with pytest.raises(DataError, match=r'without boxes: write .*bag\.txt.*unlabelled'):
+        list(read_recording(bag, 10))
+    broken = tmp_path / 'broken.mcap'
+    broken.write_bytes(b'\x00' * 100)
+    with pytest.raises(DataError, match=r'broken\.mcap cannot be read as a rosbag2 recording'):
+        list(read_frames(broken))
+    strange = write_bag(tmp_path / 'strange', StoragePlugin.MCAP, {'/camera/image': 'yuv999'})
+    with pytest.raises(DataError, match="unknown image encoding 'yuv999'"):
+        list(read_frames(strange))
+    with pytest.raises(DataError, match='needs `topic` in its source; topics with images: none'):
+        list(read_frames(write_bag(tmp_path / 'empty', StoragePlugin.MCAP, {}, boxes=True)))
+
+
+def test_a_video_with_a_box_file(tmp_path: Path, write_clip):
+    clip = write_clip(tmp_path / 'c', 1, absent=(2,)) / 'clip.mp4'
+    clip.with_suffix('.txt').write_text((tmp_path / 'c' / 'groundtruth.txt').read_text())
+    views = list(read_recording(clip, 100))
+    assert [view.frame for view in views] == [0, 1, 3, 4, 5, 6, 7]
+    assert views[1].box == (33.0, 45.0, 40.0, 30.0)
+    assert len(list(read_frames(clip))) == 8
+    (tmp_path / 'fake.mp4').write_bytes(b'no video')
+    (tmp_path / 'fake.txt').write_text('1,2,3,4\n')
+    with pytest.raises(DataError, match=r'fake\.mp4'):
+        list(read_recording(tmp_path / 'fake.mp4', 10))
