@@ -64,15 +64,30 @@ class LocationPredictor(nn.Module):
         pooled3 = roi_pool(embedding[1], boxes, _BINS3, 1 / STRIDES['layer3']).flatten(2)
         return torch.cat([self.fc3.linear(pooled2), self.fc4.linear(pooled3)], -1)
 
-    def describe_grid(self, embedding: Pair, sizes: Tensor) -> Tensor:
+    def describe_grid(self, embedding: Pair, sizes: Tensor, step: int = 1) -> Tensor:
         """Features (N, 961, 1024) of the uniform grid of boxes of one size (N, 2) per image.
 
-        Equals `describe` of `grid.boxes_ltwh(sizes)`, several times faster.
+        Equals `describe` of `grid.boxes_ltwh(sizes, step)`, several times faster.
         """
         weight2, weight3 = self._packed or self._pack()
-        features2 = _pool_then_project(embedding[0], sizes, weight2) + self.fc3.linear.bias
-        features3 = _project_then_pool(embedding[1], sizes, weight3) + self.fc4.linear.bias
+        pooling2, pooling3 = _poolings(embedding, sizes, step)
+        features2 = pooling2.pool_then_project(weight2) + self.fc3.linear.bias
+        features3 = pooling3.project_then_pool(weight3) + self.fc4.linear.bias
         return torch.cat([features2, features3], -1)
+
+    def score_grid(self, embedding: Pair, sizes: Tensor, weights: Tensor) -> Tensor:
+        """Products (N, 961, 1) of the features of the grid and `weights` (1024, 1).
+
+        Equals `describe_grid(...) @ weights` without ever making the features.
+        """
+        weights2, weights3 = weights[:, 0].chunk(2)
+        bias = weights2 @ self.fc3.linear.bias.to(weights) + weights3 @ self.fc4.linear.bias.to(
+            weights
+        )
+        pooling2, pooling3 = _poolings(embedding, sizes, 1)
+        filter2 = weights2.to(self.fc3.linear.weight) @ self.fc3.linear.weight
+        filter3 = weights3.to(self.fc4.linear.weight) @ self.fc4.linear.weight
+        return pooling2.correlate(filter2) + pooling3.correlate(filter3) + bias
 
     def freeze(self) -> None:
         """Rearrange the weights of `describe_grid` once; they must not change afterwards."""
@@ -86,28 +101,54 @@ class LocationPredictor(nn.Module):
         return weight2.reshape(half, -1), weight3.reshape(_BINS3, -1, _BINS3 * half)
 
 
-def _pool_then_project(features: Tensor, sizes: Tensor, weight: Tensor) -> Tensor:
-    """Pool 8 x 8 bins of every proposal from (N, C, 36, 36), then the linear layer."""
-    over_y, over_x = (f.to(features.dtype) for f in grid.factors(sizes, _BINS2, 'layer2'))
-    count, channels, height, width = features.shape
-    rows = features.permute(0, 2, 3, 1).reshape(count, height, width * channels)
-    strips = (over_y.flatten(1, 2) @ rows).view(count, grid.SIDE, _BINS2, width, channels)
-    strips = strips.transpose(2, 3).reshape(count, grid.SIDE, width, _BINS2 * channels)
-    pooled = over_x.flatten(1, 2)[:, None] @ strips
-    return nn.functional.linear(pooled.view(count, grid.SIDE**2, -1), weight)
+def _poolings(embedding: Pair, sizes: Tensor, step: int) -> tuple[_GridPooling, _GridPooling]:
+    return (
+        _GridPooling(embedding[0], *grid.factors(sizes, _BINS2, 'layer2', step)),
+        _GridPooling(embedding[1], *grid.factors(sizes, _BINS3, 'layer3', step)),
+    )
 
 
-def _project_then_pool(features: Tensor, sizes: Tensor, weight: Tensor) -> Tensor:
-    """Linear layer of every bin on every cell of (N, C, 18, 18), then pooling by their sums.
+class _GridPooling:
+    """Pooling of a grid of boxes, whose rows and columns share their factors.
 
-    There are fewer cells than proposals, so that this order takes fewer products.
+    features: (N, C, h, w). over_y, over_x: (N, K, bins, cells), from `grid.factors`.
     """
-    over_y, over_x = (f.to(features.dtype) for f in grid.factors(sizes, _BINS3, 'layer3'))
-    count, channels, height, width = features.shape
-    cells = features.permute(0, 2, 3, 1).reshape(count, 1, height * width, channels)
-    projected = (cells @ weight).view(count, _BINS3 * height, -1)
-    strips = (over_y.flatten(2) @ projected).view(count, grid.SIDE, width * _BINS3, -1)
-    return (over_x.transpose(2, 3).flatten(2)[:, None] @ strips).view(count, grid.SIDE**2, -1)
+
+    def __init__(self, features: Tensor, over_y: Tensor, over_x: Tensor) -> None:
+        self._cells = features.permute(0, 2, 3, 1)
+        self._over_y, self._over_x = over_y.to(features.dtype), over_x.to(features.dtype)
+        self._side, self._bins = over_y.shape[1:3]
+
+    def pool_then_project(self, weight: Tensor) -> Tensor:
+        """Linear layer (D, bins x * bins y * C) of the pooled boxes: (N, K * K, D)."""
+        pooled = self._over_x.flatten(1, 2)[:, None] @ self._strips()
+        return nn.functional.linear(pooled.view(len(pooled), self._side**2, -1), weight)
+
+    def project_then_pool(self, weight: Tensor) -> Tensor:
+        """Do the same with a weight (bins y, C, bins x * D), cell by cell before the pooling.
+
+        Where there are fewer cells than boxes this takes fewer products.
+        """
+        count, height, width, channels = self._cells.shape
+        projected = self._cells.reshape(count, 1, height * width, channels) @ weight
+        rows = self._over_y.flatten(2) @ projected.view(count, self._bins * height, -1)
+        rows = rows.view(count, self._side, width * self._bins, -1)
+        over_x = self._over_x.transpose(2, 3).flatten(2)
+        return (over_x[:, None] @ rows).view(count, self._side**2, -1)
+
+    def correlate(self, filter_weights: Tensor) -> Tensor:
+        """Products (N, K * K, 1) of the pooled boxes and one filter (C * bins * bins), float32."""
+        weight = filter_weights.view(-1, self._bins, self._bins).permute(1, 0, 2)
+        columns = (self._strips() @ weight.reshape(-1, self._bins)).float()
+        over_x = self._over_x.float().transpose(2, 3).flatten(2)
+        return (columns.flatten(2) @ over_x.mT).view(len(columns), self._side**2, 1)
+
+    def _strips(self) -> Tensor:
+        """Pool along y alone: (N, K, w, bins y * C)."""
+        count, height, width, channels = self._cells.shape
+        rows = self._over_y.flatten(1, 2) @ self._cells.reshape(count, height, -1)
+        rows = rows.view(count, self._side, self._bins, width, channels)
+        return rows.transpose(2, 3).reshape(count, self._side, width, -1)
 
 
 def normalize_columns(samples: Tensor) -> Tensor:

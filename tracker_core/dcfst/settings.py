@@ -28,12 +28,18 @@ class DCFSTSettings:
     average: Average = 'features'
     learning_rate: float = 0.013
     """Share of a new frame in the average that the model is learnt from."""
+    update_interval: int = 1
+    """Frames between two additions to that average, which weigh as much as all of them; a frame
+    in which something else looks like the target is always added (published: every frame)."""
     first_frame_minimum: float = 0.25
     """Least share of the first frame in that average."""
     refit_interval: int = 10
     """Frames between two updates of the model from the average."""
     sweeps: int = 30
     """Gauss-Seidel sweeps of such an update; they do not converge, and need not."""
+    search: Literal['auto', 'exact', 'sampled'] = 'auto'
+    """'exact' normalises the features of a search region by all proposals (published), 'sampled'
+    by every fourth, which is faster; 'auto' is 'sampled' on a CPU."""
     not_found: float = 0.25
     """Windowed score below which the target is not found: the box stays, nothing is learnt."""
     refit_when_not_found: bool = False

@@ -67,6 +67,8 @@ class _Target:
     draws: UniformDraws
     judge: StateJudge
     frame: int = 1
+    frames_skipped: int = 0
+    """Since the last one that was added to the model."""
 
 
 class _RoundedPredictor(OverlapPredictor):
@@ -100,12 +102,14 @@ class DCFSTTracker:
         self._make_draws = make_draws
         self._target: _Target | None = None
         self._response: NDArray[np.float32] | None = None
-        distances = (grid.centers(self.device) - grid.IMAGE_SIZE / 2).norm(dim=1, keepdim=True)
+        sampled_by_default = self.settings.search == 'auto' and self.device.type == 'cpu'
+        self._sampled = self.settings.search == 'sampled' or sampled_by_default
+        self._centers = grid.centers(self.device)
+        distances = (self._centers - grid.IMAGE_SIZE / 2).norm(dim=1, keepdim=True)
         target_side = grid.IMAGE_SIZE / grid.SEARCH_FACTOR
         self._labels = _gaussian(distances, grid.LABEL_SIGMA * target_side)
         window = _gaussian(distances, self.settings.window_sigma * target_side)
         self._window = window.clamp(min=self.settings.window_minimum)
-        self._away = distances > self.settings.hard_negative_distance
 
     @property
     def response_map(self) -> NDArray[np.float32] | None:
@@ -144,14 +148,14 @@ class DCFSTTracker:
         target, region = self._target, self._target.place
         target.frame += 1
         layers = self._layers(_cut(image, region))
-        scores = target.model.predict(self._samples(layers, region))
+        scores = self._score(target.model, layers, region)
         self._response = scores.view(grid.SIDE, grid.SIDE).cpu().numpy()
         best = int((scores * self._window).argmax())
         found = bool((scores * self._window)[best] >= self.settings.not_found)
         if found:
             place = self._refine(target, layers, _move(region, best), region)
             target.place = _limit(place, target.size_limits, image)
-        self._learn(target, image, found)
+        self._learn(target, image, found, self._is_distracted(scores, best))
         return self._estimate(target, image, float(scores[best]), found)
 
     def _first_patches(self, image: Image, place: _Place, draws: UniformDraws) -> list[Pixels]:
@@ -176,9 +180,22 @@ class DCFSTTracker:
     def _samples(self, layers: Pair, place: _Place) -> Tensor:
         """Features (961, 1024) of the proposals of the size of `place`."""
         predictor = self.network.location_predictor
-        sizes = torch.tensor([place.size_in_region], device=self.device)
-        samples = predictor.describe_grid(predictor.embed(*layers), sizes)
+        samples = predictor.describe_grid(predictor.embed(*layers), self._sizes(place))
         return normalize_columns(samples.float())[0]
+
+    def _score(self, model: OnlineModel, layers: Pair, place: _Place) -> Tensor:
+        """Predicted labels (961, 1) of the proposals of the size of `place`."""
+        if not self._sampled:
+            return model.predict(self._samples(layers, place))
+        predictor, sizes = self.network.location_predictor, self._sizes(place)
+        embedding = predictor.embed(*layers)
+        samples = predictor.describe_grid(embedding, sizes, step=2)[0].float()
+        squares = (samples.square() * grid.shares(2, self.device)).sum(0)
+        weights = model.weights * squares.clamp(min=1e-30).rsqrt()[:, None]
+        return predictor.score_grid(embedding, sizes, weights)[0]
+
+    def _sizes(self, place: _Place) -> Tensor:
+        return torch.tensor([place.size_in_region], device=self.device)
 
     def _region_box(self, place: _Place, region: _Place) -> Tensor:
         """Box (4,) of a target in the search region around `region`, as the IoU-Net takes it."""
@@ -218,23 +235,27 @@ class DCFSTTracker:
             old * place.height + (1 - old) * height * region.scale,
         )
 
-    def _learn(self, target: _Target, image: Image, found: bool) -> None:
+    def _learn(self, target: _Target, image: Image, found: bool, suspicious: bool) -> None:
         """Add the target at its new place to the model; refit on schedule or for distractors."""
         settings = self.settings
         if settings.update == 'none' or not (found or settings.refit_when_not_found):
             return
+        target.frames_skipped += 1
         distractor = False
-        if found:
+        if found and (suspicious or target.frames_skipped >= settings.update_interval):
             samples = self._samples(self._layers(_cut(image, target.place)), target.place)
-            distractor = self._is_distracted(target.model.predict(samples))
-            rate = settings.hard_negative_learning_rate if distractor else settings.learning_rate
-            target.model.add(samples, rate)
+            distractor = self._is_distracted(target.model.predict(samples), grid.MIDDLE)
+            rate = 1 - (1 - settings.learning_rate) ** target.frames_skipped
+            target.model.add(samples, settings.hard_negative_learning_rate if distractor else rate)
+            target.frames_skipped = 0
         if distractor or target.frame % settings.refit_interval == 0:
             target.model.refit(settings.sweeps)
 
-    def _is_distracted(self, scores: Tensor) -> bool:
-        """Whether something away from the target, in the middle of the region, scores high."""
-        highest, peak = (scores * self._away).max(), scores.max()
+    def _is_distracted(self, scores: Tensor, proposal: int) -> bool:
+        """Whether something far from a proposal scores high."""
+        distances = (self._centers - self._centers[proposal]).norm(dim=1, keepdim=True)
+        away = distances > self.settings.hard_negative_distance
+        highest, peak = (scores * away).max(), scores.max()
         if not self.settings.hard_negative_relative:
             return bool(highest > self.settings.hard_negative_threshold)
         threshold = self.settings.hard_negative_threshold * peak

@@ -18,6 +18,8 @@ SIZES = torch.tensor([[40.0, 83.0], [70.0, 45.0]])
 def network():
     network = dcfst18().eval().requires_grad_(False)
     initialize_weights(network, torch.Generator().manual_seed(0))
+    torch.nn.init.normal_(network.location_predictor.fc3.linear.bias)
+    torch.nn.init.normal_(network.location_predictor.fc4.linear.bias)
     return network
 
 
@@ -34,6 +36,22 @@ def test_grid_features_equal_those_of_its_boxes(network, maps):
     found = predictor.describe_grid(maps, SIZES)
     assert found.shape == (2, 961, 1024)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+
+
+def test_every_second_proposal(network, maps):
+    predictor = network.location_predictor
+    every = predictor.describe_grid(maps, SIZES).view(2, 31, 31, 1024)
+    second = predictor.describe_grid(maps, SIZES, step=2)
+    torch.testing.assert_close(second, every[:, ::2, ::2].reshape(2, 256, 1024), rtol=0, atol=1e-4)
+
+
+def test_scores_without_features(network, maps):
+    predictor = network.location_predictor
+    weights = torch.randn(1024, 1, generator=torch.Generator().manual_seed(4))
+    expected = predictor.describe_grid(maps, SIZES) @ weights
+    found = predictor.score_grid(maps, SIZES, weights)
+    assert found.shape == (2, 961, 1) and expected.std() > 1
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-3)
 
 
 def test_frozen_weights_give_the_same_features(network, maps):

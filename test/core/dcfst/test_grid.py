@@ -15,6 +15,19 @@ def test_centres_run_row_by_row_through_the_middle():
     torch.testing.assert_close(centers[[0, 1, 31, 480, 960]], expected)
 
 
+def test_every_second_place_reaches_as_far():
+    every, second = grid.centers().view(31, 31, 2), grid.centers(step=2)
+    assert torch.equal(second, every[::2, ::2].reshape(-1, 2)) and len(second) == 256
+    sizes = torch.tensor([[20.0, 60.0]])
+    assert torch.equal(
+        grid.boxes_ltwh(sizes, 2),
+        grid.boxes_ltwh(sizes).view(31, 31, 4)[::2, ::2].reshape(1, -1, 4),
+    )
+    args = torch.tensor([[100.0, 90.0]]), torch.tensor([14.4])
+    expected = grid.labels(*args).view(31, 31)[::2, ::2].reshape(1, -1, 1)
+    assert torch.equal(grid.labels(*args, 2), expected)
+
+
 def test_boxes_have_the_size_of_their_target():
     boxes = grid.boxes_ltwh(torch.tensor([[20.0, 60.0], [57.6, 57.6]]))
     assert boxes.shape == (2, 961, 4)
