@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch.nn import functional
 from tracker_core.dimp import network as networks
 from tracker_core.dimp.network import STRIDE, DiMP
 from tracker_core.iou_net import IoUNet
-from tracker_core.resnet import normalize
+from tracker_core.resnet import BasicBlock, normalize
 from tracker_core.target_filter import correlate
 from training.backbone import load_backbone
 from training.dimp_examples import feature_folder
@@ -147,7 +147,8 @@ def start_whitened(network: DiMP, samples: Tensor) -> None:
     initialiser as nearly the identity. So prepared, plain ImageNet features already find most
     targets; from random weights it takes long to get there. DiMP-18 only.
     """
-    block, convolution, _ = network.classifier.feature_extractor
+    block = cast(BasicBlock, network.classifier.feature_extractor[0])
+    convolution = cast(nn.Conv2d, network.classifier.feature_extractor[1])
     mean = functional.normalize(samples.mean(0), dim=0)
     values, directions = torch.linalg.eigh(torch.cov(samples.T))
     strength = (values + 0.1 * values.mean()).rsqrt()

@@ -169,8 +169,8 @@ def draw_examples(recipe: DiMPRecipe) -> tuple[SearchAreaExamples, SearchAreaExa
 def feature_folder(recipe: DiMPRecipe) -> Path:
     """Folder of the stored features: its name changes with everything they depend on."""
     parts = [recipe.recipe, recipe.backbone, recipe.held_out, recipe.schedule.seed]
-    sections = [recipe.areas, recipe.augmentation, recipe.frames, *recipe.sources]
-    key = [*parts, *(asdict(section) for section in sections)]
+    sections = [asdict(recipe.areas), asdict(recipe.augmentation), asdict(recipe.frames)]
+    key = [*parts, *sections, *(asdict(source) for source in recipe.sources)]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
     return Path(recipe.cache) / f'features-{digest}'
 

@@ -10,14 +10,14 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from training import siamfc
 from training.augmentation import AugmentationSettings, Image
 from training.crops import Sequence, load_source
 from training.datasets import DataError
 from training.recipe import Schedule, SiamFCRecipe
-from training.sampling import EpochSampler, plan_epoch
+from training.sampling import plan_epoch
 
 #: Key of the epoch whose examples validation uses; no real epoch has it.
 VALIDATION_EPOCH = 2**31
@@ -108,15 +108,17 @@ def load_examples(recipe: SiamFCRecipe) -> tuple[Examples, Examples | None]:
 
 
 def make_loader(
-    examples: Dataset[Any], sampler: EpochSampler, schedule: Schedule, *, drop_last: bool = False
+    examples: Dataset[Any],
+    sampler: Sampler[tuple[int, int]],
+    schedule: Schedule,
+    processes: int = 1,
 ) -> DataLoader[Any]:
-    """Batches of the examples whose keys the sampler gives."""
+    """Batches, of this one of several processes, of the examples whose keys the sampler gives."""
     return DataLoader(
         examples,
-        batch_size=schedule.batch_size,
+        batch_size=schedule.batch_size // processes,
         sampler=sampler,
         num_workers=schedule.workers,
-        drop_last=drop_last,
         # Its own, because a loader draws a number each time it is started, also after a resume.
         generator=torch.Generator(),
         worker_init_fn=_leave_signals_to_the_run,

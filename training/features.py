@@ -80,7 +80,7 @@ class StoredExamples(Dataset[dict[str, Tensor]]):
     def _open(self, folder: Path) -> _Shard:
         description = _read_description(folder)
         count = description['count']
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             name: np.memmap(folder / f'{name}.bin', dtype, 'r', shape=(count, *shape))
             for name, (dtype, *shape) in description['layout'].items()
             if name in self.names

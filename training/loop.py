@@ -8,24 +8,27 @@ import platform
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol, cast
+from typing import Any, NoReturn, Protocol, cast
 
 import torch
 import yaml
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 import tracker_core
+from tracker_core.atomic import replacing
 from training import checkpoint, dimp, dimp_examples, examples, siamfc
+from training.distributed import World, find_world, joined
 from training.examples import VALIDATION_EPOCH, make_loader
 from training.recipe import Recipe, RecipeError, Schedule, as_plain, parse_recipe
-from training.sampling import EpochSampler
+from training.sampling import EpochSampler, SharedSampler
 
 Batch = dict[str, Tensor]
 
@@ -65,12 +68,33 @@ class StoppedError(RuntimeError):
         self.number = number
 
 
+class _Objective(nn.Module):
+    """The loss as the output of a module, which is what DistributedDataParallel wraps."""
+
+    def __init__(self, network: nn.Module, module: RecipeModule, recipe: Recipe) -> None:
+        super().__init__()
+        self.network, self.module, self.recipe = network, module, recipe
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Batch]:
+        return self.module.loss(self.network, batch, self.recipe)
+
+
 class Run:
-    """A training run in a folder: state, data and the loop over it."""
+    """A training run in a folder: state, data and the loop over it.
+
+    In a process started by `torchrun` it is this process's part of one run: batches are shared
+    out, gradients averaged, and only the first process writes.
+    """
 
     def __init__(self, recipe: Recipe, folder: Path) -> None:
         self.recipe, self.schedule, self.folder = recipe, recipe.schedule, folder
-        self.device = _device(self.schedule.device)
+        self.world = find_world()
+        if self.schedule.batch_size % self.world.size:
+            raise RecipeError(
+                f'schedule.batch_size {self.schedule.batch_size} cannot be shared equally by '
+                f'{self.world.size} processes'
+            )
+        self.device = _device(self.schedule.device, self.world)
         checkpoint.seed_random(self.schedule.seed)
         self.module, load_examples = MODULES[recipe.recipe]
         self.training, self.validation = load_examples(recipe)
@@ -80,6 +104,7 @@ class Run:
         self.averaged = _averaged(self.network, self.schedule)
         self.optimizer = self.module.build_optimizer(self.network, recipe)
         self._rates = [group['lr'] for group in self.optimizer.param_groups]
+        self._objective: nn.Module = _Objective(self.network, self.module, recipe)
         self.epoch = self.position = self.step = 0
         self.examples = 0  # altogether, also in a run whose weights this one started from
         self.best_loss = math.inf
@@ -89,9 +114,10 @@ class Run:
 
         Raises StoppedError after SIGINT or SIGTERM, having saved the state, and DivergedError.
         """
-        self._describe()
         value = math.nan
-        with _signals() as stop, SummaryWriter(str(self.folder)) as board:
+        with _signals() as stop, joined(self.world), self._board() as board:
+            self._describe()
+            self._objective = self._shared_objective()
             while self.epoch < self.schedule.epochs:
                 self._train_epoch(board, stop)
                 value = self._validate(board)
@@ -102,26 +128,32 @@ class Run:
                     self.save('best.pt')
         return value
 
-    def _train_epoch(self, board: SummaryWriter, stop: list[int]) -> None:
+    def _train_epoch(self, board: SummaryWriter | None, stop: list[int]) -> None:
         """Train on what is left of the current epoch."""
         schedule = self.schedule
         factor = schedule.rate_factor(self.epoch)
-        sampler = EpochSampler(self.epoch, len(self.training), self.position)
-        loader = make_loader(self.training, sampler, schedule, drop_last=True)
+        share = self.world.rank, self.world.size
+        sampler = SharedSampler(
+            self.epoch, len(self.training), schedule.batch_size, self.position, share
+        )
+        loader = make_loader(self.training, sampler, schedule, self.world.size)
         saved = time.monotonic()
         title = f'epoch {self.epoch + 1}/{schedule.epochs}'
         self.module.start_training(self.network, self.recipe)
-        with tqdm(loader, desc=title, unit='batch', dynamic_ncols=True) as progress:
+        silent = not self.world.is_first
+        with tqdm(
+            loader, desc=title, unit='batch', dynamic_ncols=True, disable=silent
+        ) as progress:
             for batch in progress:
                 loss, watched = self._step(batch)
-                if self.step % 20 == 0:
+                if board is not None and self.step % 20 == 0:
                     progress.set_postfix(loss=f'{loss:.3f}', rate=f'{factor:.1e}')
                     scalars = {'loss': loss, 'rate': factor, **watched}
                     for name, value in scalars.items():
                         board.add_scalar(f'training/{name}', value, self.step)
-                if stop:
+                if self.world.any(bool(stop), self.device):
                     self.save('last.pt')
-                    raise StoppedError(stop[0])
+                    raise StoppedError(stop[0] if stop else signal.SIGTERM)
                 if time.monotonic() - saved > 60 * schedule.checkpoint_minutes:
                     self.save('last.pt')
                     saved = time.monotonic()
@@ -135,13 +167,15 @@ class Run:
             group['lr'] = rate * factor
         batch = {key: value.to(self.device) for key, value in batch.items()}
         with self._autocast():
-            loss, watched = self.module.loss(self.network, batch, self.recipe)
-        value = float(loss.detach())
+            loss, watched = self._objective(batch)
+        share = 1 / self.world.size
+        means = self.world.sum(
+            {name: share * value.detach() for name, value in {'': loss, **watched}.items()},
+            self.device,
+        )
+        value = means.pop('')
         if not math.isfinite(value):
-            raise DivergedError(
-                f'the loss is {value} in step {self.step + 1} (epoch {self.epoch + 1}): lower '
-                'schedule.initial_rate; the last checkpoint is unharmed'
-            )
+            self._stop_diverged(value, float(loss.detach()), batch)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         limit = self.schedule.clip_gradient or math.inf
@@ -150,18 +184,31 @@ class Run:
         if self.averaged is not None:
             self.averaged.update_parameters(self.network)
         self.step += 1
-        self.position += len(batch['scene'])
-        self.examples += len(batch['scene'])
-        return value, {key: float(item) for key, item in (watched | {'gradient': norm}).items()}
+        self.position += self.schedule.batch_size
+        self.examples += self.schedule.batch_size
+        return value, {**means, 'gradient': float(norm)}
+
+    def _stop_diverged(self, value: float, own: float, batch: Batch) -> NoReturn:
+        """Keep the batch whose loss is not finite, and raise DivergedError."""
+        name = f'diverged-{self.world.rank}.pt'
+        if not math.isfinite(own):
+            with replacing(self.folder / name) as path:
+                torch.save(batch, path)
+        raise DivergedError(
+            f'the loss is {value} in step {self.step + 1} (epoch {self.epoch + 1}): lower the '
+            f'rates in `schedule` or set schedule.clip_gradient; the batch is kept in '
+            f'{self.folder / name}, the last checkpoint is unharmed'
+        )
 
     @torch.inference_mode()
-    def _validate(self, board: SummaryWriter) -> float:
+    def _validate(self, board: SummaryWriter | None) -> float:
         """Mean loss on the validation examples, which are the same every time."""
         if self.validation is None:
             return math.nan
         network = self.exported_network().eval()
-        sampler = EpochSampler(VALIDATION_EPOCH, len(self.validation))
-        loader = make_loader(self.validation, sampler, self.schedule)
+        step = self.world.size
+        sampler = EpochSampler(VALIDATION_EPOCH, len(self.validation), self.world.rank, step)
+        loader = make_loader(self.validation, sampler, self.schedule, step)
         totals: dict[str, float] = {}
         for batch in loader:
             batch = {key: value.to(self.device) for key, value in batch.items()}
@@ -169,12 +216,15 @@ class Run:
                 loss, watched = self.module.loss(network, batch, self.recipe)
             for name, measured in {'loss': loss, **watched}.items():
                 totals[name] = totals.get(name, 0.0) + float(measured) * len(batch['scene'])
-        means = {name: total / len(self.validation) for name, total in totals.items()}
-        for name, value in means.items():
-            board.add_scalar(f'validation/{name}', value, self.step)
-        board.flush()
+        sums = self.world.sum(totals, self.device)
+        means = {name: total / len(self.validation) for name, total in sums.items()}
+        if board is not None:
+            for name, value in means.items():
+                board.add_scalar(f'validation/{name}', value, self.step)
+            board.flush()
         text = ', '.join(f'{name} {value:.4f}' for name, value in means.items())
-        tqdm.write(f'epoch {self.epoch + 1}: validation {text}')
+        if self.world.is_first:
+            tqdm.write(f'epoch {self.epoch + 1}: validation {text}')
         return means['loss']
 
     def exported_network(self) -> nn.Module:
@@ -183,6 +233,8 @@ class Run:
 
     def save(self, name: str) -> None:
         """Write a checkpoint into the run folder."""
+        if not self.world.is_first:
+            return
         state = {
             'recipe': as_plain(self.recipe),
             'network': self.network.state_dict(),
@@ -223,12 +275,24 @@ class Run:
         self.examples = state['examples']
         self.averaged = _averaged(self.network, self.schedule)
 
+    def _board(self) -> AbstractContextManager[SummaryWriter | None]:
+        return SummaryWriter(str(self.folder)) if self.world.is_first else nullcontext()
+
+    def _shared_objective(self) -> nn.Module:
+        """The loss; its gradients are averaged over the processes where there are several."""
+        objective = _Objective(self.network, self.module, self.recipe)
+        if self.world.size == 1:
+            return objective
+        return DistributedDataParallel(objective)
+
     def _autocast(self) -> torch.autocast:
         enabled = self.schedule.precision == 'bfloat16'
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
     def _describe(self) -> None:
         """Write recipe and versions into the run folder."""
+        if not self.world.is_first:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(as_plain(self.recipe), sort_keys=False)
         (self.folder / 'recipe.yaml').write_text(text)
@@ -237,6 +301,7 @@ class Run:
             'torch': torch.__version__,
             'python': platform.python_version(),
             'threads': torch.get_num_threads(),
+            'processes': self.world.size,
         }
         (self.folder / 'versions.json').write_text(json.dumps(versions, indent=2))
 
@@ -248,9 +313,9 @@ def _averaged(network: nn.Module, schedule: Schedule) -> AveragedModel | None:
     return AveragedModel(network, multi_avg_fn=decay, use_buffers=True)
 
 
-def _device(name: str) -> torch.device:
+def _device(name: str, world: World) -> torch.device:
     if name == 'auto':
-        name = 'cuda' if torch.cuda.is_available() else 'cpu'
+        name = f'cuda:{world.local_rank}' if torch.cuda.is_available() else 'cpu'
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)

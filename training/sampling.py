@@ -70,17 +70,44 @@ def plan_epoch(
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """Keys (epoch, position) of one epoch, from `start` on.
+    """Keys (epoch, position) of one epoch, from `start` on, every `step`-th.
 
     The key is all an example's randomness depends on, so neither the number of workers nor an
     interruption changes what is seen.
     """
 
-    def __init__(self, epoch: int, count: int, start: int = 0) -> None:
-        self.epoch, self.count, self.start = epoch, count, start
+    def __init__(self, epoch: int, count: int, start: int = 0, step: int = 1) -> None:
+        self.epoch = epoch
+        self.positions = range(start, count, step)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        return ((self.epoch, position) for position in range(self.start, self.count))
+        return ((self.epoch, position) for position in self.positions)
 
     def __len__(self) -> int:
-        return self.count - self.start
+        return len(self.positions)
+
+
+class SharedSampler(Sampler[tuple[int, int]]):
+    """Keys of one process's share of the full batches of an epoch, from position `start` on.
+
+    share: (number of this process, number of processes). Every batch is cut into equal parts, one
+    after another, so that the batches do not depend on how many processes there are.
+    """
+
+    def __init__(
+        self, epoch: int, count: int, batch: int, start: int = 0, share: tuple[int, int] = (0, 1)
+    ) -> None:
+        self.epoch = epoch
+        number, processes = share
+        part = batch // processes
+        self.positions = [
+            position
+            for first in range(start, count - batch + 1, batch)
+            for position in range(first + number * part, first + (number + 1) * part)
+        ]
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return ((self.epoch, position) for position in self.positions)
+
+    def __len__(self) -> int:
+        return len(self.positions)

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from training.augmentation import AugmentationSettings
-from training.crops import CropSettings, Source, load_source
+from training.crops import CropSettings, load_source
 from training.datasets import DataError
 from training.examples import Examples, load_examples, make_loader
 from training.recipe import Recipe, parse_recipe
-from training.sampling import EpochSampler, FrameFilter
+from training.sampling import EpochSampler, FrameFilter, SharedSampler
 from training.siamfc import SiamFCSettings
+from training.sources import Source
 
 STRONG = AugmentationSettings(brightness=0.2, blur=0.5, distractor=0.5, new_background=0.5)
 
@@ -55,7 +56,7 @@ def test_targets_of_one_scene_share_their_number(examples: Examples) -> None:
 
 
 def test_batches_have_the_shapes_the_loss_expects(examples: Examples, recipe: Recipe) -> None:
-    loader = make_loader(examples, EpochSampler(0, 20, 14), recipe.schedule, drop_last=True)
+    loader = make_loader(examples, SharedSampler(0, 19, 2, 12), recipe.schedule)
     batches = list(loader)
     assert len(batches) == 3
     assert batches[0]['exemplar'].shape == (2, 127, 127, 3)

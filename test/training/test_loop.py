@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from training import checkpoint, siamfc
+from training.examples import make_loader
 from training.loop import DivergedError, Run, StoppedError
 from training.recipe import FallingRate, Recipe, RecipeError, parse_recipe
+from training.sampling import EpochSampler
 
 
 @pytest.fixture
@@ -129,9 +131,32 @@ def test_loss_that_is_not_finite_stops_with_advice(recipe: Recipe, tmp_path: Pat
     run = Run(recipe, tmp_path)
     with torch.no_grad():
         run.network.backbone.conv5[0].weight.fill_(math.nan)
-    with pytest.raises(DivergedError, match=r'loss is nan in step 1 .*schedule.initial_rate'):
+    with pytest.raises(DivergedError, match=r'loss is nan in step 1 .*schedule.*diverged-0.pt'):
         run.train()
     assert not (tmp_path / 'last.pt').exists()
+    kept = torch.load(tmp_path / 'diverged-0.pt', weights_only=True)
+    assert kept.keys() == {'exemplar', 'search', 'scene'} and len(kept['search']) == 2
+
+
+def test_gradient_is_clipped_to_the_limit(recipe: Recipe, tmp_path: Path) -> None:
+    run = Run(_with(recipe, clip_gradient=1e-3, momentum=0.0, weight_decay=0.0), tmp_path)
+    batch = next(iter(make_loader(run.training, EpochSampler(0, 2), run.schedule)))
+    before = [parameter.detach().clone() for parameter in run.network.parameters()]
+    _, watched = run._step(batch)
+    after = list(run.network.parameters())
+    change = sum(((a - b) ** 2).sum() for a, b in zip(after, before, strict=True)) ** 0.5
+    assert watched['gradient'] > 1e-3
+    assert change.item() == pytest.approx(1e-3 * 1e-2, rel=0.02)
+
+
+def test_rates_rise_during_the_first_steps(recipe: Recipe, tmp_path: Path) -> None:
+    run = Run(_with(recipe, warmup_steps=3), tmp_path)
+    batch = next(iter(make_loader(run.training, EpochSampler(0, 2), run.schedule)))
+    rates = []
+    for _ in range(4):
+        run._step(batch)
+        rates.append(run.optimizer.param_groups[0]['lr'])
+    assert rates == pytest.approx([1e-2 / 3, 2e-2 / 3, 1e-2, 1e-2])
 
 
 def test_resume_with_another_recipe_is_refused(recipe: Recipe, tmp_path: Path) -> None:

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from training.sampling import EpochSampler, FrameFilter, draw_pair, plan_epoch
+from training.sampling import (
+    EpochSampler,
+    FrameFilter,
+    SharedSampler,
+    draw_pair,
+    plan_epoch,
+)
 
 IMAGE = (400, 600, 3)
 
@@ -64,3 +70,22 @@ def test_weights_set_the_frequency() -> None:
 def test_sampler_starts_where_it_is_told() -> None:
     assert list(EpochSampler(3, 5, 2)) == [(3, 2), (3, 3), (3, 4)]
     assert len(EpochSampler(3, 5, 2)) == 3
+
+
+@pytest.mark.parametrize('processes', [1, 2, 4])
+def test_processes_share_every_batch_without_overlap(processes: int) -> None:
+    shares = [list(SharedSampler(3, 30, 8, 8, (number, processes))) for number in range(processes)]
+    part = 8 // processes
+    for batch in range(2):  # positions 8..23; the last six fill no batch
+        positions = [
+            position
+            for share in shares
+            for _, position in share[batch * part : (batch + 1) * part]
+        ]
+        assert positions == list(range(8 + 8 * batch, 16 + 8 * batch))
+    assert all(len(share) == 2 * part and share[0][0] == 3 for share in shares)
+
+
+def test_validation_is_shared_out_completely() -> None:
+    shares = [list(EpochSampler(1, 7, number, 3)) for number in range(3)]
+    assert sorted(position for share in shares for _, position in share) == list(range(7))

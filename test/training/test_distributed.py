@@ -1,0 +1,136 @@
+"""Several processes train as one: the same batches, losses and weights."""
+
+import dataclasses
+import math
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, multiprocessing, nn
+from torch.utils.data import Dataset
+
+from training import checkpoint, loop
+from training.crops import Source
+from training.distributed import World, find_world
+from training.recipe import FallingRate, RecipeError, SiamFCRecipe
+
+
+class _Numbers(Dataset[dict[str, Any]]):
+    """Examples that depend on their key alone; one of them is not a number, if wanted."""
+
+    def __init__(self, count: int, broken: int = -1) -> None:
+        self.count, self.broken = count, broken
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        values = np.random.default_rng(key).standard_normal(4).astype(np.float32)
+        values[0] = math.nan if key[1] == self.broken else values[0]
+        return {'values': values, 'scene': key[1]}
+
+
+class _Tiny:
+    """Recipe module of a linear layer."""
+
+    def build_network(self, recipe: Any) -> nn.Module:
+        torch.manual_seed(recipe.schedule.seed)
+        return nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1))
+
+    def build_optimizer(self, network: nn.Module, recipe: Any) -> torch.optim.Optimizer:
+        return torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+
+    def start_training(self, network: nn.Module, recipe: Any) -> None:
+        network.train()
+
+    def loss(self, network: nn.Module, batch: dict[str, Tensor], recipe: Any) -> Any:
+        error = (network(batch['values'])[:, 0] - batch['values'].sum(1)).square()
+        return error.mean(), {'largest': error.detach().mean()}
+
+
+def _recipe(folder: Path) -> SiamFCRecipe:
+    schedule = FallingRate(epochs=2, batch_size=8, workers=0, device='cpu', average=0.9)
+    source = Source('unused', 'clips')
+    return SiamFCRecipe(output=str(folder), sources=(source,), schedule=schedule)
+
+
+def _train(rank: int, size: int, port: int, folder: Path, broken: int, resume: bool) -> None:
+    """One process of a run, as torchrun starts it."""
+    torch.set_num_threads(1)
+    place = {'RANK': rank, 'LOCAL_RANK': rank, 'WORLD_SIZE': size}
+    os.environ |= {name: str(value) for name, value in place.items()}
+    os.environ |= {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(port)}
+    loop.MODULES['siamfc'] = (_Tiny(), lambda _: (_Numbers(20, broken), _Numbers(7)))
+    run = loop.Run(_recipe(folder), folder)
+    if resume:
+        run.resume(folder / 'last.pt')
+    try:
+        run.train()
+    except loop.DivergedError as error:
+        (folder / f'error-{rank}.txt').write_text(str(error))
+
+
+def _run(size: int, folder: Path, broken: int = -1, resume: bool = False) -> None:
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    arguments = size, port, folder, broken, resume
+    multiprocessing.start_processes(_train, arguments, size, start_method='fork')
+
+
+def _same(one: dict[str, Any], other: dict[str, Any]) -> None:
+    for part in ('network', 'exported'):
+        for name, tensor in one[part].items():
+            assert torch.allclose(tensor, other[part][name], atol=1e-6), name
+    keys = ('epoch', 'position', 'step', 'examples')
+    assert [one[key] for key in keys] == [other[key] for key in keys]
+    assert one['best_loss'] == pytest.approx(other['best_loss'], rel=1e-5)
+
+
+def test_two_processes_train_as_one_and_one_goes_on_for_two(tmp_path: Path) -> None:
+    for size in (1, 2):
+        (tmp_path / str(size)).mkdir()
+        _run(size, tmp_path / str(size))
+    one, two = (checkpoint.load(tmp_path / name / 'last.pt') for name in ('1', '2'))
+    assert one['step'] == 2 * (20 // 8) and one['examples'] == 8 * one['step']
+    _same(one, two)
+    # After the first epoch in two processes, the second in one.
+    half = tmp_path / 'half'
+    half.mkdir()
+    state = checkpoint.load(tmp_path / '2' / 'best.pt')
+    assert state['epoch'] in (1, 2)
+    checkpoint.save(half / 'last.pt', state)
+    _run(1, half, resume=True)
+    _same(one, checkpoint.load(half / 'last.pt'))
+
+
+def test_all_processes_stop_where_one_diverges(tmp_path: Path) -> None:
+    _run(2, tmp_path, broken=5)  # in the second process's half of the first batch
+    for rank in range(2):
+        assert 'the loss is nan in step 1' in (tmp_path / f'error-{rank}.txt').read_text()
+    kept = [torch.load(path, weights_only=True) for path in tmp_path.glob('diverged-*.pt')]
+    assert len(kept) == 1 and kept[0]['scene'].tolist() == [4, 5, 6, 7]
+
+
+def test_batch_that_cannot_be_shared_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('WORLD_SIZE', '3')
+    recipe = _recipe(tmp_path)
+    with pytest.raises(RecipeError, match='batch_size 8 cannot be shared equally by 3'):
+        loop.Run(recipe, tmp_path)
+
+
+def test_one_process_is_the_whole_world(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'):
+        monkeypatch.delenv(name, raising=False)
+    world = find_world()
+    assert world == World() and world.is_first
+    device = torch.device('cpu')
+    assert world.any(True, device) and not world.any(False, device)
+    assert world.sum({'a': 2.0, 'b': torch.tensor(3.0)}, device) == {'a': 2.0, 'b': 3.0}
+    assert not dataclasses.replace(world, rank=1, size=2).is_first

@@ -1,0 +1,72 @@
+"""Several processes that train one network, started by `torchrun`; one process is the usual case.
+
+Every process computes an equal share of each batch; DistributedDataParallel averages gradients.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as processes
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class World:
+    """Which of how many processes this is; `local_rank` counts those of its machine."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes files and talks."""
+        return self.rank == 0
+
+    def any(self, flag: bool, device: torch.device) -> bool:
+        """Whether the flag is set in any process; all must ask."""
+        if self.size == 1:
+            return flag
+        value = torch.tensor(float(flag), device=device)
+        processes.all_reduce(value, processes.ReduceOp.MAX)
+        return bool(value.item())
+
+    def sum(self, values: Mapping[str, float | Tensor], device: torch.device) -> dict[str, float]:
+        """Sum named numbers over the processes; all must give the same names."""
+        if self.size == 1:
+            return {name: float(value) for name, value in values.items()}
+        total = torch.tensor(
+            [float(value) for value in values.values()], dtype=torch.float64, device=device
+        )
+        processes.all_reduce(total)
+        return dict(zip(values, total.tolist(), strict=True))
+
+
+def find_world() -> World:
+    """Place of this process among those that `torchrun` started, from the environment."""
+    names = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')
+    rank, size, local_rank = (
+        int(os.environ.get(name, default)) for name, default in zip(names, (0, 1, 0), strict=True)
+    )
+    return World(rank, size, local_rank)
+
+
+@contextmanager
+def joined(world: World) -> Iterator[None]:
+    """Connection to the other processes, if there are any."""
+    if world.size == 1 or processes.is_initialized():
+        yield
+        return
+    has_gpu = torch.cuda.is_available()
+    if has_gpu:
+        torch.cuda.set_device(world.local_rank)
+    processes.init_process_group('nccl' if has_gpu else 'gloo')
+    try:
+        yield
+    finally:
+        processes.destroy_process_group()
