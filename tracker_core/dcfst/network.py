@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tracker_core.dcfst import grid
+from tracker_core.dcfst.grid import Grid
 from tracker_core.iou_net import IoUNet, Pair, ltwh_to_ltrb
 from tracker_core.resnet import STRIDES, ResNet, resnet18, resnet50
 from tracker_core.roi_pool import roi_pool
@@ -64,30 +64,29 @@ class LocationPredictor(nn.Module):
         pooled3 = roi_pool(embedding[1], boxes, _BINS3, 1 / STRIDES['layer3']).flatten(2)
         return torch.cat([self.fc3.linear(pooled2), self.fc4.linear(pooled3)], -1)
 
-    def describe_grid(self, embedding: Pair, sizes: Tensor, step: int = 1) -> Tensor:
-        """Features (N, 961, 1024) of the uniform grid of boxes of one size (N, 2) per image.
+    def describe_grid(self, embedding: Pair, sizes: Tensor, grid: Grid) -> Tensor:
+        """Features (N, P, 1024) of the uniform grid of boxes of one size (N, 2) per image.
 
-        Equals `describe` of `grid.boxes_ltwh(sizes, step)`, several times faster.
+        Equals `describe` of `grid.boxes_ltwh(sizes)`, several times faster.
         """
         weight2, weight3 = self._packed or self._pack()
-        pooling2, pooling3 = _poolings(embedding, sizes, step)
+        pooling2, pooling3 = _poolings(embedding, sizes, grid)
         features2 = pooling2.pool_then_project(weight2) + self.fc3.linear.bias
         features3 = pooling3.project_then_pool(weight3) + self.fc4.linear.bias
         return torch.cat([features2, features3], -1)
 
-    def score_grid(self, embedding: Pair, sizes: Tensor, weights: Tensor) -> Tensor:
-        """Products (N, 961, 1) of the features of the grid and `weights` (1024, 1).
+    def score_grid(self, embedding: Pair, sizes: Tensor, grid: Grid, weights: Tensor) -> Tensor:
+        """Products (N, P, 1) of the features of the grid and `weights` (1024, 1).
 
         Equals `describe_grid(...) @ weights` without ever making the features.
         """
-        weights2, weights3 = weights[:, 0].chunk(2)
-        bias = weights2 @ self.fc3.linear.bias.to(weights) + weights3 @ self.fc4.linear.bias.to(
-            weights
-        )
-        pooling2, pooling3 = _poolings(embedding, sizes, 1)
-        filter2 = weights2.to(self.fc3.linear.weight) @ self.fc3.linear.weight
-        filter3 = weights3.to(self.fc4.linear.weight) @ self.fc4.linear.weight
-        return pooling2.correlate(filter2) + pooling3.correlate(filter3) + bias
+        scores = embedding[0].new_zeros((), dtype=torch.float32)
+        poolings = _poolings(embedding, sizes, grid)
+        layers = self.fc3.linear, self.fc4.linear
+        for pooling, layer, part in zip(poolings, layers, weights[:, 0].chunk(2), strict=True):
+            filter_weights = part.to(layer.weight) @ layer.weight
+            scores = scores + pooling.correlate(filter_weights) + part @ layer.bias.to(part)
+        return scores
 
     def freeze(self) -> None:
         """Rearrange the weights of `describe_grid` once; they must not change afterwards."""
@@ -101,17 +100,17 @@ class LocationPredictor(nn.Module):
         return weight2.reshape(half, -1), weight3.reshape(_BINS3, -1, _BINS3 * half)
 
 
-def _poolings(embedding: Pair, sizes: Tensor, step: int) -> tuple[_GridPooling, _GridPooling]:
+def _poolings(embedding: Pair, sizes: Tensor, grid: Grid) -> tuple[_GridPooling, _GridPooling]:
     return (
-        _GridPooling(embedding[0], *grid.factors(sizes, _BINS2, 'layer2', step)),
-        _GridPooling(embedding[1], *grid.factors(sizes, _BINS3, 'layer3', step)),
+        _GridPooling(embedding[0], *grid.factors(sizes, _BINS2, 'layer2')),
+        _GridPooling(embedding[1], *grid.factors(sizes, _BINS3, 'layer3')),
     )
 
 
 class _GridPooling:
     """Pooling of a grid of boxes, whose rows and columns share their factors.
 
-    features: (N, C, h, w). over_y, over_x: (N, K, bins, cells), from `grid.factors`.
+    features: (N, C, h, w). over_y, over_x: (N, K, bins, cells), from `Grid.factors`.
     """
 
     def __init__(self, features: Tensor, over_y: Tensor, over_x: Tensor) -> None:

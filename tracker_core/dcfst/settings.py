@@ -11,8 +11,12 @@ from tracker_core.inference import Precision
 
 @dataclass(frozen=True)
 class DCFSTSettings:
-    """Values of DCFST-18 as published for OTB-2015; lengths in pixels of the search region."""
+    """Values of DCFST-18 as published for OTB-2015."""
 
+    image_size: int = 288
+    """Side of the search region in pixels; a multiple of 16."""
+    proposals: int = 31
+    """Along one axis of the search region; odd."""
     flip: bool = True
     """Augmentations of the first frame."""
     blurs: tuple[tuple[float, float], ...] = ((2, 0.2), (0.2, 2), (3, 1), (1, 3), (2, 2))
@@ -52,7 +56,8 @@ class DCFSTSettings:
     hard_negative_relative: bool = False
     """The threshold is relative to the peak, and a hard negative also exceeds `not_found`."""
     hard_negative_learning_rate: float = 0.125
-    hard_negative_distance: float = 43.2
+    hard_negative_distance: float = 0.75
+    """Least distance from the target, relative to the square root of its area."""
 
     scale_damping: float = 0.7
     """Share of the old size in the new one."""

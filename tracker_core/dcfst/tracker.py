@@ -20,7 +20,7 @@ from tracker_core.augmentation import (
 from tracker_core.box import Box
 from tracker_core.box_candidates import jitter_box, mean_of_best
 from tracker_core.confidence import StateJudge, logistic
-from tracker_core.dcfst import grid
+from tracker_core.dcfst.grid import LABEL_SIGMA, SEARCH_FACTOR, Grid
 from tracker_core.dcfst.model import OnlineModel
 from tracker_core.dcfst.network import DCFST, normalize_columns
 from tracker_core.dcfst.settings import DCFSTSettings
@@ -30,9 +30,8 @@ from tracker_core.resnet import normalize
 from tracker_core.search_region import Pixels, box_in_patch, sample_patch
 from tracker_core.tracker import Estimate, Image, check_box, check_image
 
-_SIZE = (grid.IMAGE_SIZE, grid.IMAGE_SIZE)
-#: Middle of the network's input where integer coordinates are pixel centres.
-_MIDDLE = (grid.IMAGE_SIZE - 1) / 2
+#: (width, height).
+Size = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -44,15 +43,19 @@ class _Place:
     width: float
     height: float
 
-    @property
-    def scale(self) -> float:
-        """Image pixels per pixel of the search region."""
-        return grid.SEARCH_FACTOR * math.sqrt(self.width * self.height) / grid.IMAGE_SIZE
+
+@dataclass(frozen=True)
+class _Region:
+    """The square that is searched around a place."""
+
+    place: _Place
+    scale: float
+    """Image pixels per pixel of the region."""
 
     @property
-    def size_in_region(self) -> tuple[float, float]:
-        """Width and height in pixels of the search region: their product is always 57.6^2."""
-        return self.width / self.scale, self.height / self.scale
+    def target_size(self) -> Size:
+        """Width and height of the target in the region; their product is always the same."""
+        return self.place.width / self.scale, self.place.height / self.scale
 
 
 @dataclass
@@ -60,7 +63,7 @@ class _Target:
     """All that is known about the current target."""
 
     place: _Place
-    size_limits: tuple[tuple[float, float], tuple[float, float]]
+    size_limits: tuple[Size, Size]
     """Smallest and largest (width, height)."""
     model: OnlineModel
     overlap: OverlapPredictor
@@ -102,18 +105,22 @@ class DCFSTTracker:
         self._make_draws = make_draws
         self._target: _Target | None = None
         self._response: NDArray[np.float32] | None = None
-        sampled_by_default = self.settings.search == 'auto' and self.device.type == 'cpu'
-        self._sampled = self.settings.search == 'sampled' or sampled_by_default
-        self._centers = grid.centers(self.device)
-        distances = (self._centers - grid.IMAGE_SIZE / 2).norm(dim=1, keepdim=True)
-        target_side = grid.IMAGE_SIZE / grid.SEARCH_FACTOR
-        self._labels = _gaussian(distances, grid.LABEL_SIGMA * target_side)
+        if self.settings.proposals % 2 == 0:
+            raise ValueError('proposals must be odd, so that one lies in the middle')
+        self._grid = Grid(self.settings.proposals, self.settings.image_size)
+        self._centers = self._grid.centers(self.device)
+        self._sampled = self.settings.search == 'sampled' or (
+            self.settings.search == 'auto' and self.device.type == 'cpu'
+        )
+        distances = self._distances(self._grid.middle)
+        target_side = self._grid.target_side
+        self._labels = _gaussian(distances, LABEL_SIGMA * target_side)
         window = _gaussian(distances, self.settings.window_sigma * target_side)
         self._window = window.clamp(min=self.settings.window_minimum)
 
     @property
     def response_map(self) -> NDArray[np.float32] | None:
-        """Scores (31, 31) of the proposals in the last frame, without window."""
+        """Scores of the proposals (31, 31) in the last frame, without window."""
         return self._response
 
     @torch.inference_mode()
@@ -124,15 +131,17 @@ class DCFSTTracker:
         x, y = box.left + (box.width - 1) / 2, box.top + (box.height - 1) / 2
         place = _Place(x, y, box.width, box.height)
         draws = self._make_draws(self.settings.seed)
-        layers = [self._layers(patch) for patch in self._first_patches(image, place, draws)]
+        region = self._region(place)
+        layers = [self._layers(patch) for patch in self._first_patches(image, region, draws)]
         model = OnlineModel(
-            [self._samples(each, place) for each in layers],
+            [self._samples(each, region) for each in layers],
             self._labels,
             average=self.settings.average,
             regularization=self.settings.regularization,
             minimum=self.settings.first_frame_minimum,
         )
-        region_box = self._region_box(place, replace(place, x=round(x), y=round(y)))
+        whole_pixels = replace(region, place=replace(place, x=round(x), y=round(y)))
+        region_box = self._region_box(place, whole_pixels)
         modulation = self.network.bb_regressor.modulation(*layers[0], region_box[None])
         overlap = _RoundedPredictor(self.network.bb_regressor, modulation)
         limits = _size_limits(box.width, box.height, image)
@@ -145,20 +154,30 @@ class DCFSTTracker:
         check_image(image)
         if self._target is None:
             raise RuntimeError('track() before initialize(): call initialize(image, box) first')
-        target, region = self._target, self._target.place
+        target, region = self._target, self._region(self._target.place)
         target.frame += 1
-        layers = self._layers(_cut(image, region))
+        layers = self._layers(self._cut(image, region))
         scores = self._score(target.model, layers, region)
-        self._response = scores.view(grid.SIDE, grid.SIDE).cpu().numpy()
+        self._response = scores.view(self._grid.side, self._grid.side).cpu().numpy()
         best = int((scores * self._window).argmax())
         found = bool((scores * self._window)[best] >= self.settings.not_found)
         if found:
-            place = self._refine(target, layers, _move(region, best), region)
+            place = self._refine(target, layers, self._moved(region, best), region)
             target.place = _limit(place, target.size_limits, image)
         self._learn(target, image, found, self._is_distracted(scores, best))
         return self._estimate(target, image, float(scores[best]), found)
 
-    def _first_patches(self, image: Image, place: _Place, draws: UniformDraws) -> list[Pixels]:
+    def _region(self, place: _Place) -> _Region:
+        side = SEARCH_FACTOR * math.sqrt(place.width * place.height)
+        return _Region(place, side / self.settings.image_size)
+
+    def _cut(self, image: Image, region: _Region) -> Pixels:
+        """Search region, float32 (288, 288, 3)."""
+        size, side = self.settings.image_size, region.scale * self.settings.image_size
+        center = region.place.x, region.place.y
+        return sample_patch(image, center, (side, side), (size, size)).pixels
+
+    def _first_patches(self, image: Image, region: _Region, draws: UniformDraws) -> list[Pixels]:
         """First search region and its augmented copies, each float32 (288, 288, 3)."""
         settings = self.settings
         plan = AugmentationPlan(
@@ -167,43 +186,51 @@ class DCFSTTracker:
             rotations=settings.rotations,
             random_shift=0.0,
         )
-        size = expanded_size(_SIZE, settings.expansion)
-        side = place.scale * size[0]
-        expanded = sample_patch(image, (place.x, place.y), (side, side), size).pixels
-        return [augment(expanded, _SIZE) for augment in draw_augmentations(plan, _SIZE, draws)]
+        size = settings.image_size, settings.image_size
+        larger = expanded_size(size, settings.expansion)
+        side = region.scale * larger[0]
+        center = region.place.x, region.place.y
+        expanded = sample_patch(image, center, (side, side), larger).pixels
+        return [augment(expanded, size) for augment in draw_augmentations(plan, size, draws)]
 
     def _layers(self, pixels: Pixels) -> Pair:
         """Backbone features of a search region, float32 (288, 288, 3)."""
         batch = torch.from_numpy(pixels).to(self.device).permute(2, 0, 1)[None]
         return self.network.backbone(normalize(batch).to(self._dtype))
 
-    def _samples(self, layers: Pair, place: _Place) -> Tensor:
-        """Features (961, 1024) of the proposals of the size of `place`."""
+    def _samples(self, layers: Pair, region: _Region) -> Tensor:
+        """Features (961, 1024) of the proposals of a region."""
         predictor = self.network.location_predictor
-        samples = predictor.describe_grid(predictor.embed(*layers), self._sizes(place))
-        return normalize_columns(samples.float())[0]
+        embedding, sizes = predictor.embed(*layers), self._sizes(region)
+        return normalize_columns(predictor.describe_grid(embedding, sizes, self._grid).float())[0]
 
-    def _score(self, model: OnlineModel, layers: Pair, place: _Place) -> Tensor:
-        """Predicted labels (961, 1) of the proposals of the size of `place`."""
+    def _score(self, model: OnlineModel, layers: Pair, region: _Region) -> Tensor:
+        """Predicted labels (961, 1) of the proposals of a region."""
         if not self._sampled:
-            return model.predict(self._samples(layers, place))
-        predictor, sizes = self.network.location_predictor, self._sizes(place)
+            return model.predict(self._samples(layers, region))
+        predictor, sizes = self.network.location_predictor, self._sizes(region)
         embedding = predictor.embed(*layers)
-        samples = predictor.describe_grid(embedding, sizes, step=2)[0].float()
-        squares = (samples.square() * grid.shares(2, self.device)).sum(0)
+        samples = predictor.describe_grid(embedding, sizes, self._grid.halved())[0].float()
+        squares = (samples.square() * self._grid.shares_of_halved(self.device)).sum(0)
         weights = model.weights * squares.clamp(min=1e-30).rsqrt()[:, None]
-        return predictor.score_grid(embedding, sizes, weights)[0]
+        return predictor.score_grid(embedding, sizes, self._grid, weights)[0]
 
-    def _sizes(self, place: _Place) -> Tensor:
-        return torch.tensor([place.size_in_region], device=self.device)
+    def _sizes(self, region: _Region) -> Tensor:
+        return torch.tensor([region.target_size], device=self.device)
 
-    def _region_box(self, place: _Place, region: _Place) -> Tensor:
-        """Box (4,) of a target in the search region around `region`, as the IoU-Net takes it."""
-        offset, size = (place.x - region.x, place.y - region.y), (place.width, place.height)
-        box = box_in_patch(offset, size, region.scale, _SIZE)
+    def _moved(self, region: _Region, proposal: int) -> _Place:
+        """Put the target onto the centre of a proposal."""
+        x, y = ((self._centers[proposal] - self.settings.image_size / 2) * region.scale).tolist()
+        return replace(region.place, x=region.place.x + x, y=region.place.y + y)
+
+    def _region_box(self, place: _Place, region: _Region) -> Tensor:
+        """Box (4,) of a target in a search region, as the IoU-Net takes it."""
+        offset = place.x - region.place.x, place.y - region.place.y
+        side = self.settings.image_size
+        box = box_in_patch(offset, (place.width, place.height), region.scale, (side, side))
         return torch.tensor(box, device=self.device)
 
-    def _refine(self, target: _Target, layers: Pair, place: _Place, region: _Place) -> _Place:
+    def _refine(self, target: _Target, layers: Pair, place: _Place, region: _Region) -> _Place:
         """Gradient ascent on the overlap that the IoU-Net predicts, from random boxes."""
         settings = self.settings
         if not settings.refinement_steps:
@@ -226,11 +253,11 @@ class DCFSTTracker:
         if best is None:
             return place
         left, top, width, height = best.tolist()
-        old = settings.scale_damping
+        old, middle = settings.scale_damping, (settings.image_size - 1) / 2
         return _Place(
             # Half a pixel further right and down than `_region_box` says, as published.
-            region.x + (left + width / 2 - _MIDDLE) * region.scale,
-            region.y + (top + height / 2 - _MIDDLE) * region.scale,
+            region.place.x + (left + width / 2 - middle) * region.scale,
+            region.place.y + (top + height / 2 - middle) * region.scale,
             old * place.width + (1 - old) * width * region.scale,
             old * place.height + (1 - old) * height * region.scale,
         )
@@ -243,8 +270,9 @@ class DCFSTTracker:
         target.frames_skipped += 1
         distractor = False
         if found and (suspicious or target.frames_skipped >= settings.update_interval):
-            samples = self._samples(self._layers(_cut(image, target.place)), target.place)
-            distractor = self._is_distracted(target.model.predict(samples), grid.MIDDLE)
+            region = self._region(target.place)
+            samples = self._samples(self._layers(self._cut(image, region)), region)
+            distractor = self._is_distracted(target.model.predict(samples), self._grid.middle)
             rate = 1 - (1 - settings.learning_rate) ** target.frames_skipped
             target.model.add(samples, settings.hard_negative_learning_rate if distractor else rate)
             target.frames_skipped = 0
@@ -253,13 +281,19 @@ class DCFSTTracker:
 
     def _is_distracted(self, scores: Tensor, proposal: int) -> bool:
         """Whether something far from a proposal scores high."""
-        distances = (self._centers - self._centers[proposal]).norm(dim=1, keepdim=True)
-        away = distances > self.settings.hard_negative_distance
+        limit = self.settings.hard_negative_distance * self._grid.target_side
+        away = self._distances(proposal) > limit
         highest, peak = (scores * away).max(), scores.max()
         if not self.settings.hard_negative_relative:
             return bool(highest > self.settings.hard_negative_threshold)
         threshold = self.settings.hard_negative_threshold * peak
         return bool((highest > threshold) & (highest > self.settings.not_found))
+
+    def _distances(self, proposal: int) -> Tensor:
+        """Distances (961, 1) of the proposals' centres from that of one of them, in pixels."""
+        offsets = self._centers - self._centers[proposal]
+        distances: Tensor = torch.linalg.vector_norm(offsets, dim=1, keepdim=True)
+        return distances
 
     def _estimate(self, target: _Target, image: Image, score: float, found: bool) -> Estimate:
         settings = self.settings
@@ -285,33 +319,14 @@ def _gaussian(distances: Tensor, sigma: float) -> Tensor:
     return (-0.5 * (distances / sigma).square()).exp()
 
 
-def _cut(image: Image, place: _Place) -> Pixels:
-    """Search region around a place, float32 (288, 288, 3)."""
-    side = place.scale * grid.IMAGE_SIZE
-    return sample_patch(image, (place.x, place.y), (side, side), _SIZE).pixels
-
-
-def _move(place: _Place, proposal: int) -> _Place:
-    """Put a place onto the centre of a proposal of the search region around it."""
-    x, y = grid.centers()[proposal].tolist()
-    middle = grid.IMAGE_SIZE / 2
-    return replace(
-        place, x=place.x + (x - middle) * place.scale, y=place.y + (y - middle) * place.scale
-    )
-
-
-def _size_limits(
-    width: float, height: float, image: Image
-) -> tuple[tuple[float, float], tuple[float, float]]:
+def _size_limits(width: float, height: float, image: Image) -> tuple[Size, Size]:
     """Smallest and largest size of a target: 10 px along the shorter side, the image."""
     low = max(10 / width, 10 / height)
     high = min(image.shape[1] / width, image.shape[0] / height)
     return (low * width, low * height), (high * width, high * height)
 
 
-def _limit(
-    place: _Place, limits: tuple[tuple[float, float], tuple[float, float]], image: Image
-) -> _Place:
+def _limit(place: _Place, limits: tuple[Size, Size], image: Image) -> _Place:
     """Keep the size within its limits and, unlike published, the centre in the image."""
     (low_width, low_height), (high_width, high_height) = limits
     return _Place(

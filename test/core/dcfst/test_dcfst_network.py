@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tracker_core.dcfst import grid
+from tracker_core.dcfst.grid import Grid
 from tracker_core.dcfst.network import (
     DCFST,
     column_norms,
@@ -11,6 +11,7 @@ from tracker_core.dcfst.network import (
     normalize_columns,
 )
 
+GRID = Grid()
 SIZES = torch.tensor([[40.0, 83.0], [70.0, 45.0]])
 
 
@@ -32,24 +33,24 @@ def maps():
 
 def test_grid_features_equal_those_of_its_boxes(network, maps):
     predictor = network.location_predictor
-    expected = predictor.describe(maps, grid.boxes_ltwh(SIZES))
-    found = predictor.describe_grid(maps, SIZES)
+    expected = predictor.describe(maps, GRID.boxes_ltwh(SIZES))
+    found = predictor.describe_grid(maps, SIZES, GRID)
     assert found.shape == (2, 961, 1024)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
 
 
 def test_every_second_proposal(network, maps):
     predictor = network.location_predictor
-    every = predictor.describe_grid(maps, SIZES).view(2, 31, 31, 1024)
-    second = predictor.describe_grid(maps, SIZES, step=2)
+    every = predictor.describe_grid(maps, SIZES, GRID).view(2, 31, 31, 1024)
+    second = predictor.describe_grid(maps, SIZES, GRID.halved())
     torch.testing.assert_close(second, every[:, ::2, ::2].reshape(2, 256, 1024), rtol=0, atol=1e-4)
 
 
 def test_scores_without_features(network, maps):
     predictor = network.location_predictor
     weights = torch.randn(1024, 1, generator=torch.Generator().manual_seed(4))
-    expected = predictor.describe_grid(maps, SIZES) @ weights
-    found = predictor.score_grid(maps, SIZES, weights)
+    expected = predictor.describe_grid(maps, SIZES, GRID) @ weights
+    found = predictor.score_grid(maps, SIZES, GRID, weights)
     assert found.shape == (2, 961, 1) and expected.std() > 1
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-3)
 
@@ -57,9 +58,9 @@ def test_scores_without_features(network, maps):
 def test_frozen_weights_give_the_same_features(network, maps):
     predictor = dcfst18().location_predictor
     predictor.load_state_dict(network.location_predictor.state_dict())
-    expected = predictor.describe_grid(maps, SIZES)
+    expected = predictor.describe_grid(maps, SIZES, GRID)
     predictor.freeze()
-    assert torch.equal(predictor.describe_grid(maps, SIZES), expected)
+    assert torch.equal(predictor.describe_grid(maps, SIZES, GRID), expected)
     assert predictor.state_dict().keys() == network.location_predictor.state_dict().keys()
 
 
@@ -67,12 +68,12 @@ def test_gradients_of_the_grid_features_equal_those_of_its_boxes(network, maps):
     predictor = network.location_predictor
     weights = torch.rand(1, 961, 1024, generator=torch.Generator().manual_seed(2))
     found = []
-    for describe, boxes in (
-        (predictor.describe, grid.boxes_ltwh(SIZES[:1])),
-        (predictor.describe_grid, SIZES[:1]),
+    for describe in (
+        lambda inputs: predictor.describe(inputs, GRID.boxes_ltwh(SIZES[:1])),
+        lambda inputs: predictor.describe_grid(inputs, SIZES[:1], GRID),
     ):
         inputs = [m[:1].clone().requires_grad_() for m in maps]
-        found.append(torch.autograd.grad((describe(inputs, boxes) * weights).sum(), inputs))
+        found.append(torch.autograd.grad((describe(inputs) * weights).sum(), inputs))
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-2)
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from tracker_core.dcfst import grid
+from tracker_core.dcfst.grid import LABEL_SIGMA, Grid
 from tracker_core.dcfst.network import normalize_columns
 from tracker_core.dcfst.ridge_regression import gauss_seidel, normal_matrix, solve
 
 pytestmark = pytest.mark.data
+GRID = Grid()
 
 
 @pytest.fixture(scope='module')
@@ -22,12 +23,14 @@ def computed(reference, rule):
     predictor = network.location_predictor
     embedded = predictor.embed(*train)
     rows = [
-        predictor.describe_grid(embedded, train_box[:, 2:]),
+        predictor.describe_grid(embedded, train_box[:, 2:], GRID),
         predictor.describe(embedded, train_box[:, None]),
     ]
     return {
         'X': normalize_columns(torch.cat(rows, 1)),
-        'Z': normalize_columns(predictor.describe_grid(predictor.embed(*test), test_box[:, 2:])),
+        'Z': normalize_columns(
+            predictor.describe_grid(predictor.embed(*test), test_box[:, 2:], GRID)
+        ),
         'train': train,
         'test': test,
         'scale': 2 if name == 'dcfst50' else 1,
@@ -40,7 +43,7 @@ def check(found, expected, tolerance):
 
 def labels_of(data, key):
     box = torch.from_numpy(data[key])
-    return grid.labels(box[:, :2] + box[:, 2:] / 2, grid.LABEL_SIGMA * box[:, 2:].prod(1).sqrt())
+    return GRID.labels(box[:, :2] + box[:, 2:] / 2, LABEL_SIGMA * box[:, 2:].prod(1).sqrt())
 
 
 def test_backbone(reference, computed, rule):
@@ -53,7 +56,7 @@ def test_backbone(reference, computed, rule):
 
 def test_proposals_and_labels(reference):
     data = reference[2]
-    boxes = grid.boxes_ltwh(torch.from_numpy(data['train_bb'][:, 2:]))[0]
+    boxes = GRID.boxes_ltwh(torch.from_numpy(data['train_bb'][:, 2:]))[0]
     check(boxes[[0, 1, 31, 480]], data['first_proposals'][:4], 1e-5)
     check(data['train_bb'][0], data['first_proposals'][4], 0)
     check(labels_of(data, 'train_bb')[0, :, 0], data['train_labels'][:961], 1e-6)
