@@ -50,6 +50,17 @@ def _dimp(network: str, settings: str) -> _Entry:
     )
 
 
+def _dcfst(network: str, settings: str) -> _Entry:
+    package = 'tracker_core.dcfst'
+    return _Entry(
+        network,
+        network=f'{package}.network:{network}',
+        tracker=f'{package}.tracker:DCFSTTracker',
+        settings=f'{package}.settings:{settings}',
+        initialize=f'{package}.network:initialize_weights',
+    )
+
+
 _TRACKERS = {
     'siamfc': _siamfc('SiamFCSettings'),
     'siamfc5': _siamfc('FIVE_SCALES'),
@@ -62,6 +73,14 @@ _TRACKERS = {
     'prdimp50': _dimp('prdimp50', 'PRDIMP50'),
     'prdimp50_vot18': _dimp('prdimp50', 'PRDIMP50_VOT18'),
     'super_dimp': _dimp('super_dimp', 'SUPER_DIMP'),
+    'dcfst18': _dcfst('dcfst18', 'DCFST18'),
+    'dcfst18_got10k': _dcfst('dcfst18', 'DCFST18_GOT10K'),
+    'dcfst18_nfs': _dcfst('dcfst18', 'DCFST18_NFS'),
+    'dcfst18_trackingnet': _dcfst('dcfst18', 'DCFST18_TRACKINGNET'),
+    'dcfst18_vot19': _dcfst('dcfst18', 'DCFST18_VOT19'),
+    'dcfst50': _dcfst('dcfst50', 'DCFST50'),
+    'dcfst50_trackingnet': _dcfst('dcfst50', 'DCFST50_TRACKINGNET'),
+    'dcfst50_vot18': _dcfst('dcfst50', 'DCFST50_VOT18'),
 }
 
 
