@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
-import re
 import shutil
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -21,32 +17,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from tracker_core.search_region import crop_square
-from training.datasets import (
-    DataError,
-    Image,
-    View,
-    find_folders,
-    read_backgrounds,
-    read_clip,
-    read_got10k,
-    read_instances,
-)
+from training.datasets import DataError, Image, View
 from training.sampling import FrameFilter
-from training.synthetic import WIDE_SCENE, read_synthetic
-from training.tracklets import read_unlabelled
-
-Kind = Literal[
-    'clips', 'got10k', 'unlabelled', 'images', 'synthetic', 'synthetic_wide', 'backgrounds'
-]
-READERS: dict[Kind, Callable[[Path, int], Iterator[View]]] = {
-    'clips': read_clip,
-    'got10k': read_got10k,
-    'unlabelled': read_unlabelled,
-    'images': lambda folder, _: read_instances(folder),
-    'synthetic': read_synthetic,
-    'synthetic_wide': partial(read_synthetic, settings=WIDE_SCENE),
-    'backgrounds': lambda folder, _: read_backgrounds(folder),
-}
+from training.sources import Kind, Source, find_parts, keep_out_of_version_control
 
 #: Change when the stored pixels change, so that old caches are not used.
 VERSION = 1
@@ -58,22 +31,6 @@ _INTERPOLATIONS = (
     cv2.INTER_NEAREST,
     cv2.INTER_LANCZOS4,
 )
-
-
-@dataclass(frozen=True)
-class Source:
-    """One entry of `sources` in a recipe."""
-
-    path: str
-    """Glob pattern of folders, relative to the data folder."""
-    kind: Kind
-    """How the folders are read: a key of `READERS`."""
-    share: float = 1.0
-    """Part of all training pairs, relative to the shares of the other sources."""
-    exclude: tuple[str, ...] = ()
-    """Patterns of folder names to leave out."""
-    max_frames: int = 200
-    """Frames kept of a longer clip, evenly spaced."""
 
 
 @dataclass(frozen=True)
@@ -141,14 +98,13 @@ def load_source(
 ) -> list[Sequence]:
     """Sequences of a source, cut now or found in the cache folder."""
     sequences: list[Sequence] = []
-    folders = find_folders(data, source.path, source.exclude)
-    for folder in tqdm(folders, desc=f'reading {source.path}', unit='folder', leave=False):
-        key = [VERSION, source.kind, source.max_frames, asdict(settings), asdict(frames)]
-        stored = cache / cache_name(folder, key)
+    key = [VERSION, source.kind, source.max_frames, asdict(settings), asdict(frames)]
+    parts = find_parts(source, data, cache, key)
+    for part in tqdm(parts, desc=f'reading {source.path}', unit='part', leave=False):
+        stored = cache / part.name
         if not stored.is_dir():
-            views = READERS[source.kind](folder, source.max_frames)
             keep_out_of_version_control(cache)
-            _write(stored, views, source.kind, settings, frames)
+            _write(stored, part.read(), source.kind, settings, frames)
         sequences += _read(stored, settings)
     if not sequences:
         raise DataError(
@@ -157,20 +113,6 @@ def load_source(
         )
     weight = source.share / len(sequences)
     return [Sequence(**{**vars(sequence), 'weight': weight}) for sequence in sequences]
-
-
-def keep_out_of_version_control(cache: Path) -> None:
-    """Keep the cache folder out of version control."""
-    cache.mkdir(parents=True, exist_ok=True)
-    (cache / '.gitignore').write_text('*\n')
-
-
-def cache_name(folder: Path, key: list[Any]) -> str:
-    """Name that changes with everything stored data depend on: the folder's files and a key."""
-    files = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns)
-             for path in sorted(folder.rglob('*')) if path.is_file()]  # fmt: skip
-    digest = hashlib.sha256(json.dumps([files, *key]).encode()).hexdigest()[:16]
-    return f'{re.sub(r"[^A-Za-z0-9.-]", "_", folder.name)}-{digest}'
 
 
 def _write(

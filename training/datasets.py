@@ -87,28 +87,6 @@ def read_clip(folder: Path, max_frames: int) -> Iterator[View]:
         video.release()
 
 
-def read_got10k(folder: Path, max_frames: int) -> Iterator[View]:
-    """Views of one GOT-10k sequence: numbered images, `groundtruth.txt`, cover and absence labels.
-
-    Frames are left out where `absence.label` is 1, or where `cover.label` is not more than both 1
-    and 0.3 of its maximum (the published selection). Boxes in the file are 1-based.
-    """
-    boxes = read_boxes(folder / 'groundtruth.txt') - [1, 1, 0, 0]
-    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    if len(images) != len(boxes):
-        raise DataError(f'{folder}: {len(boxes)} boxes, but {len(images)} images')
-    visible = np.isfinite(boxes).all(1)
-    if (folder / 'absence.label').is_file():
-        visible &= np.loadtxt(folder / 'absence.label') == 0
-    if (folder / 'cover.label').is_file():
-        cover = np.loadtxt(folder / 'cover.label')
-        visible &= cover > max(1.0, 0.3 * float(cover.max()))
-    frames = np.flatnonzero(visible)
-    for frame in frames[spread(len(frames), max_frames)]:
-        image = read_image(images[frame])
-        yield View(folder.name, folder.name, int(frame), image, _as_ltwh(boxes[frame]))
-
-
 def read_instances(folder: Path) -> Iterator[View]:
     """One-frame sequences of a folder with `annotations.json` (see `_instances_of`)."""
     annotations = json.loads((folder / 'annotations.json').read_text())

@@ -9,28 +9,58 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from training.crops import READERS, Source, cache_name, keep_out_of_version_control
-from training.datasets import DataError, Image, View, as_rgb, find_folders
+from training.datasets import DataError, Image, View, as_rgb
 from training.sampling import FrameFilter
+from training.sources import (
+    DataSetSource,
+    Source,
+    accepted_targets,
+    find_parts,
+    keep_out_of_version_control,
+)
 
 #: Change when the stored frames change, so that old caches are not used.
 VERSION = 1
 JPEG_QUALITY = 95
 
 
-@dataclass(frozen=True)
-class Track:
-    """One target through a recording.
+class Track(Protocol):
+    """One target through a recording, whose images are read when they are drawn."""
 
-    frames: (n,) increasing frame numbers. boxes_ltwh: (n, 4) in pixels of the images. places:
-    (n, 2) first byte and length of every image in `file`.
-    """
+    @property
+    def name(self) -> str:
+        """Different for every target."""
+
+    @property
+    def scene(self) -> str:
+        """The same for everything that looks alike."""
+
+    @property
+    def frames(self) -> NDArray[np.int64]:
+        """Increasing frame numbers (n,)."""
+
+    @property
+    def boxes_ltwh(self) -> NDArray[np.float64]:
+        """Boxes (n, 4) in pixels of the images."""
+
+    @property
+    def weight(self) -> float:
+        """Part of all examples, relative to the weights of the other tracks."""
+
+    def image(self, position: int) -> Image:
+        """Image uint8 (H, W, 3), RGB, of the frame at a position (0 .. n-1)."""
+
+
+@dataclass(frozen=True)
+class StoredTrack:
+    """A track in the cache; places: (n, 2) first byte and length of every image in `file`."""
 
     name: str
     scene: str
@@ -53,20 +83,15 @@ class Track:
 
 
 def load_tracks(source: Source, data: Path, cache: Path, frames: FrameFilter) -> list[Track]:
-    """Tracks of a source, read now or found in the cache folder.
+    """Tracks of a source: those of a data set as they lie, others copied to the cache folder once.
 
     Raises DataError where the source holds no usable target.
     """
-    tracks: list[Track] = []
-    folders = find_folders(data, source.path, source.exclude)
-    for folder in tqdm(folders, desc=f'reading {source.path}', unit='folder', leave=False):
-        key = [VERSION, 'frames', source.kind, source.max_frames, vars(frames)]
-        stored = cache / cache_name(folder, key)
-        if not stored.is_dir():
-            keep_out_of_version_control(cache)
-            views = READERS[source.kind](folder, source.max_frames)
-            _write(stored, (v for v in views if frames.accepts(v.box, v.image.shape)))
-        tracks += _read(stored)
+    tracks: list[Any] = []
+    if isinstance(source, DataSetSource):
+        tracks += accepted_targets(source, data, cache, frames)
+    else:
+        tracks += _load_stored(source, data, cache, frames)
     if not tracks:
         raise DataError(
             f'no usable target in {data / source.path}: every one was absent or refused by the '
@@ -74,6 +99,21 @@ def load_tracks(source: Source, data: Path, cache: Path, frames: FrameFilter) ->
         )
     weight = source.share / len(tracks)
     return [replace(track, weight=weight) for track in tracks]
+
+
+def _load_stored(
+    source: Source, data: Path, cache: Path, frames: FrameFilter
+) -> list[StoredTrack]:
+    tracks: list[StoredTrack] = []
+    key = [VERSION, 'frames', source.kind, source.max_frames, vars(frames)]
+    parts = find_parts(source, data, cache, key)
+    for part in tqdm(parts, desc=f'reading {source.path}', unit='part', leave=False):
+        stored = cache / part.name
+        if not stored.is_dir():
+            keep_out_of_version_control(cache)
+            _write(stored, (v for v in part.read() if frames.accepts(v.box, v.image.shape)))
+        tracks += _read(stored)
+    return tracks
 
 
 def _write(target: Path, views: Iterable[View]) -> None:
@@ -105,7 +145,7 @@ def _encode(image: Image) -> bytes:
     return coded.tobytes()
 
 
-def _read(stored: Path) -> list[Track]:
+def _read(stored: Path) -> list[StoredTrack]:
     """Tracks of a cache entry; images stay on disk until they are used."""
     rows = json.loads((stored / 'views.json').read_text())
     starts = [i for i, row in enumerate(rows) if i == 0 or row[0] != rows[i - 1][0]]
@@ -115,5 +155,5 @@ def _read(stored: Path) -> list[Track]:
         numbers = np.array([row[2:] for row in rows[start:stop]], np.float64)
         frames, places = numbers[:, 0].astype(np.int64), numbers[:, 5:].astype(np.int64)
         file = stored / 'frames.bin'
-        tracks.append(Track(name, scene, frames, numbers[:, 1:5], places, file))
+        tracks.append(StoredTrack(name, scene, frames, numbers[:, 1:5], places, file))
     return tracks

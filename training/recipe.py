@@ -13,11 +13,12 @@ import yaml
 
 from tracker_core.settings import override
 from training.augmentation import AppearanceSettings, AugmentationSettings
-from training.crops import CropSettings, Source
+from training.crops import CropSettings
 from training.dimp_settings import DiMPSettings
 from training.sampling import FrameFilter
 from training.search_areas import SearchAreaSettings
 from training.siamfc import SiamFCSettings
+from training.sources import Source, parse_source
 
 
 class RecipeError(ValueError):
@@ -216,7 +217,7 @@ def _mapping(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _parse_source(entry: Any) -> Source:
     if not isinstance(entry, dict) or not {'path', 'kind'} <= entry.keys():
         raise ValueError(f'every source needs `path` and `kind`, unlike {entry!r}')
-    return override(Source(path='', kind='clips'), entry)
+    return parse_source(entry)
 
 
 def _listed(value: Any) -> Any:

@@ -7,10 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from training import crops
+from training import crops, sources
 from training.crops import (
     CropSettings,
-    Source,
     cut_background,
     cut_view,
     exemplar_side,
@@ -18,6 +17,7 @@ from training.crops import (
 )
 from training.datasets import DataError, View
 from training.sampling import FrameFilter
+from training.sources import Source
 
 SETTINGS = CropSettings()
 
@@ -73,7 +73,7 @@ def test_source_is_cut_once_and_then_read_from_the_cache(
 ) -> None:
     source = Source('train/*', 'clips', share=3.0)
     first = _load(source, data, tmp_path)
-    monkeypatch.setattr(crops, 'READERS', {})
+    monkeypatch.setitem(sources.READERS, 'clips', lambda *_: pytest.fail('read again'))
     second = _load(source, data, tmp_path)
     assert [s.name for s in second] == ['one', 'two_t1', 'two_t2']
     assert [s.scene for s in second] == ['one', 'two', 'two']

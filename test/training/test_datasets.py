@@ -13,7 +13,6 @@ from training.datasets import (
     read_backgrounds,
     read_boxes,
     read_clip,
-    read_got10k,
     read_instances,
     scene_of,
     spread,
@@ -56,21 +55,6 @@ def test_clip_shorter_than_its_boxes_is_an_error(tmp_path: Path, write_clip: Wri
         file.write('1,2,3,4\n')
     with pytest.raises(DataError, match='9 boxes, but the video ends after 8'):
         list(read_clip(folder, 100))
-
-
-def test_got10k_boxes_are_one_based_and_labels_hide_frames(
-    tmp_path: Path, moving_frame: Paint
-) -> None:
-    folder = tmp_path / 'GOT-10k_Train_000001'
-    folder.mkdir()
-    for index in range(5):
-        cv2.imwrite(str(folder / f'{index + 1:08d}.jpg'), moving_frame(0, index))
-    (folder / 'groundtruth.txt').write_text('31.0,46.0,40.0,30.0\n' * 5)
-    (folder / 'absence.label').write_text('0\n1\n0\n0\n0\n')
-    (folder / 'cover.label').write_text('8\n8\n2\n3\n8\n')  # 0.3 * 8 = 2.4
-    views = list(read_got10k(folder, 100))
-    assert [view.frame for view in views] == [0, 3, 4]
-    assert views[0].box == (30.0, 45.0, 40.0, 30.0)
 
 
 def test_photographs_give_polygons_and_mask_values(data: Path) -> None:

@@ -70,16 +70,16 @@ def read_recording(path: Path, max_frames: int, topic: str = '') -> Iterator[Vie
     ``tracker_ros/Target`` messages, which belong to the image with the same stamp; those that are
     not TRACKING are left out. Of a longer recording `max_frames` images are taken, evenly spaced.
     """
-    shown = _shown_in_file(path) if _box_file(path).is_file() else _shown_in_topics(path)
+    shown = _shown_in_file(path) if box_file(path).is_file() else _shown_in_topics(path)
     labelled = {key for key, targets in shown.items() if targets}
     if not labelled:
         raise DataError(
-            f'{path} comes without boxes: write {_box_file(path)}, one line left,top,width,height '
+            f'{path} comes without boxes: write {box_file(path)}, one line left,top,width,height '
             f'per image, or record a topic of {_TARGET}; kind `unlabelled` needs none'
         )
     keys = sorted(labelled)
     wanted = {keys[index] for index in spread(len(keys), max_frames).tolist()}
-    by_stamp = not _box_file(path).is_file()
+    by_stamp = not box_file(path).is_file()
     for number, (stamp, image) in enumerate(_stamped(path, topic)):
         key = stamp if by_stamp else number
         if key in wanted:
@@ -88,13 +88,14 @@ def read_recording(path: Path, max_frames: int, topic: str = '') -> Iterator[Vie
                 yield View(name, path.stem, number, image, box.as_ltwh())
 
 
-def _box_file(path: Path) -> Path:
+def box_file(path: Path) -> Path:
+    """Text file in which the boxes of a recording may stand: the same name with ``.txt``."""
     return path.with_suffix('.txt') if path.suffix else path.with_name(f'{path.name}.txt')
 
 
 def _shown_in_file(path: Path) -> dict[int, list[Shown]]:
     """Boxes by the number of the image."""
-    rows = read_boxes(_box_file(path))
+    rows = read_boxes(box_file(path))
     boxes = [Box(*row) for row in rows.tolist()]
     return {
         number: [Shown('', box)] if box.is_finite() and min(box.width, box.height) > 0 else []

@@ -1,0 +1,232 @@
+"""Sources of training data: what a recipe names, found on disk in parts that are read at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from tracker_core.settings import override
+from training.datasets import (
+    DataError,
+    View,
+    find_folders,
+    read_backgrounds,
+    read_clip,
+    read_instances,
+)
+from training.readers.folder import read_folder
+from training.readers.index import LAYOUTS, Index, load_index
+from training.readers.recording import box_file, is_recording, read_recording
+from training.readers.target import Selection, Target, Visibility
+from training.sampling import FrameFilter
+from training.synthetic import WIDE_SCENE, read_synthetic
+from training.tracklets import read_unlabelled
+
+Kind = Literal[
+    'clips',
+    'folders',
+    'recordings',
+    'unlabelled',
+    'images',
+    'synthetic',
+    'synthetic_wide',
+    'backgrounds',
+    'got10k',
+    'lasot',
+    'trackingnet',
+    'coco',
+    'vid',
+    'youtube_vos',
+    'davis',
+]
+#: Kinds of which every folder is read by itself; the others are `recordings` and data sets.
+READERS: dict[Kind, Callable[[Path, int], Iterator[View]]] = {
+    'clips': read_clip,
+    'folders': read_folder,
+    'unlabelled': read_unlabelled,
+    'images': lambda folder, _: read_instances(folder),
+    'synthetic': read_synthetic,
+    'synthetic_wide': partial(read_synthetic, settings=WIDE_SCENE),
+    'backgrounds': lambda folder, _: read_backgrounds(folder),
+}
+#: About how many views of a data set are kept in one entry of the cache.
+_VIEWS_PER_PART = 1000
+
+
+@dataclass(frozen=True)
+class Source:
+    """One entry of `sources` in a recipe."""
+
+    path: str
+    """Glob pattern of folders, relative to the data folder."""
+    kind: Kind
+    """How the folders are read."""
+    share: float = 1.0
+    """Part of all training pairs, relative to the shares of the other sources."""
+    exclude: tuple[str, ...] = ()
+    """Patterns of folder names to leave out."""
+    max_frames: int = 200
+    """Frames kept of a longer clip, evenly spaced."""
+
+
+@dataclass(frozen=True)
+class RecordingSource(Source):
+    """Videos with a box file, and rosbag2 recordings."""
+
+    topic: str = ''
+    """Topic of the images; may be left out where a recording has but one."""
+
+
+@dataclass(frozen=True)
+class DataSetSource(Source):
+    """A published data set, whose root folder `path` names."""
+
+    max_frames: int = 0
+    """Frames kept of a longer recording; 0: all."""
+    split: str = ''
+    """Part of the data set, as its reader says; empty: the published training part."""
+    without: str = ''
+    """Text file, below the data folder, with the names of recordings that are left out."""
+    visibility: Visibility = 'visible'
+    """'clear': only frames in which most of the target is seen, where the data set says so."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Views that are read together, and kept together in the cache under a name."""
+
+    name: str
+    read: Callable[[], Iterator[View]]
+
+
+def parse_source(entry: Mapping[str, Any]) -> Source:
+    """Build a source from plain values; ValueError for an unknown kind, key or type."""
+    kind = entry.get('kind')
+    default = Source(path='', kind='clips')
+    if kind == 'recordings':
+        default = RecordingSource(path='', kind='recordings')
+    elif kind in LAYOUTS:
+        default = DataSetSource(path='', kind='got10k')
+    return override(default, entry)
+
+
+def find_parts(source: Source, data: Path, cache: Path, key: list[Any]) -> list[Part]:
+    """Parts of a source, in order.
+
+    key: everything else that what is stored depends on. Raises DataError where nothing is found,
+    and for a data set that lists all files that are missing.
+    """
+    if isinstance(source, DataSetSource):
+        targets = chain.from_iterable(i.targets for i in find_indices(source, data, cache))
+        return list(_target_parts(tuple(targets), source.max_frames, key))
+    if isinstance(source, RecordingSource):
+        read = partial(read_recording, max_frames=source.max_frames, topic=source.topic)
+        return [
+            Part(
+                cache_name(path, [*key, source.topic, _state(box_file(path))]), partial(read, path)
+            )
+            for path in _recordings(source, data)
+        ]
+    return [
+        Part(cache_name(folder, key), partial(READERS[source.kind], folder, source.max_frames))
+        for folder in find_folders(data, source.path, source.exclude)
+    ]
+
+
+def find_indices(source: DataSetSource, data: Path, cache: Path) -> list[Index]:
+    """Indices of the data sets that a source names, read now or found in the cache folder."""
+    keep_out_of_version_control(cache)
+    selection = Selection(source.split, _names(source, data), source.visibility)
+    roots = find_folders(data, source.path, source.exclude)
+    return [load_index(source.kind, root, selection, cache) for root in roots]
+
+
+def accepted_targets(
+    source: DataSetSource, data: Path, cache: Path, frames: FrameFilter
+) -> list[Target]:
+    """Targets of the data sets of a source with the frames that a filter accepts."""
+    kept = []
+    for target in chain.from_iterable(i.targets for i in find_indices(source, data, cache)):
+        shape = target.size[::-1]
+        fits = np.array([frames.accepts(box, shape) for box in target.boxes_ltwh.tolist()])
+        if fits.any():
+            numbers, boxes = target.frames[fits], target.boxes_ltwh[fits]
+            kept.append(dataclasses.replace(target, frames=numbers, boxes_ltwh=boxes))
+    return kept
+
+
+def keep_out_of_version_control(cache: Path) -> None:
+    """Keep the cache folder out of version control."""
+    cache.mkdir(parents=True, exist_ok=True)
+    (cache / '.gitignore').write_text('*\n')
+
+
+def cache_name(path: Path, key: list[Any]) -> str:
+    """Name that changes with everything stored data depend on: a file or folder, and a key."""
+    inner = sorted(path.rglob('*')) if path.is_dir() else [path]
+    files = [(str(each.relative_to(path)), each.stat().st_size, each.stat().st_mtime_ns)
+             for each in inner if each.is_file()]  # fmt: skip
+    return _named(path.name, [files, *key])
+
+
+def _named(name: str, key: list[Any]) -> str:
+    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+    return f'{re.sub(r"[^A-Za-z0-9.-]", "_", name)}-{digest}'
+
+
+def _state(path: Path) -> list[int]:
+    """Size and time of a file that may be missing."""
+    return [path.stat().st_size, path.stat().st_mtime_ns] if path.is_file() else []
+
+
+def _target_parts(targets: tuple[Target, ...], limit: int, key: list[Any]) -> Iterator[Part]:
+    """Neighbouring targets with about a thousand views each."""
+    start = views = 0
+    for stop, target in enumerate(targets, start=1):
+        views += min(len(target.frames), limit or len(target.frames))
+        if views >= _VIEWS_PER_PART or stop == len(targets):
+            group = targets[start:stop]
+            name = _named(group[0].name, [_digest(group), limit, *key])
+            yield Part(name, partial(_read_targets, group, limit))
+            start, views = stop, 0
+
+
+def _digest(targets: tuple[Target, ...]) -> str:
+    found = hashlib.sha256()
+    for target in targets:
+        found.update(f'{target.name} {target.folder}'.encode())
+        found.update(target.frames.tobytes() + target.boxes_ltwh.tobytes())
+    return found.hexdigest()
+
+
+def _read_targets(targets: tuple[Target, ...], limit: int) -> Iterator[View]:
+    return chain.from_iterable(each.views(limit or len(each.frames)) for each in targets)
+
+
+def _recordings(source: Source, data: Path) -> list[Path]:
+    if not data.is_dir():
+        raise DataError(f'the data folder {data} does not exist: set `data` or pass --data')
+    found = [path for path in sorted(data.glob(source.path)) if is_recording(path)]
+    kept = [path for path in found if not any(path.match(each) for each in source.exclude)]
+    if not kept:
+        raise DataError(f'no video or rosbag2 recording in {data} matches {source.path!r}')
+    return kept
+
+
+def _names(source: DataSetSource, data: Path) -> frozenset[str]:
+    path = data / source.without
+    if not source.without:
+        return frozenset()
+    if not path.is_file():
+        raise DataError(f'{path} is missing: `without` names a text file below the data folder')
+    return frozenset(path.read_text('utf-8').split())
