@@ -14,9 +14,9 @@ from torch import Tensor, multiprocessing, nn
 from torch.utils.data import Dataset
 
 from training import checkpoint, loop
-from training.crops import Source
 from training.distributed import World, find_world
 from training.recipe import FallingRate, RecipeError, SiamFCRecipe
+from training.sources import Source
 
 
 class _Numbers(Dataset[dict[str, Any]]):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from training.augmentation import AppearanceSettings
-from training.frames import Track
+from training.frames import StoredTrack, Track
 from training.search_areas import (
     SearchAreaSettings,
     cut_search_area,
@@ -118,7 +118,7 @@ def _track(folder: Path) -> Track:
     (folder / 'frames.bin').write_bytes(b'junk' + coded.tobytes())
     box = np.array([[180.0, 130.0, 40.0, 30.0]])
     places = np.array([[4, len(coded)]])
-    return Track('t', 's', np.array([0]), box, places, folder / 'frames.bin')
+    return StoredTrack('t', 's', np.array([0]), box, places, folder / 'frames.bin')
 
 
 def test_example_has_its_boxes_on_the_target_also_when_mirrored(tmp_path: Path) -> None:
