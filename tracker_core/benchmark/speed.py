@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,20 +25,24 @@ _CROP_MODULE = 'tracker_core.search_region'
 
 @dataclass(frozen=True)
 class SpeedResult:
-    """Medians in seconds."""
+    """Medians in seconds, but for averages that say so."""
 
     label: str
     device: str
     initialization: float
     frame: float
+    average: float
+    """Mean over all frames, those in which the tracker learns among them."""
     crop: float | None
     """Cutting and resizing the search region; None where the tracker cannot be looked into."""
     network: float | None
+    steps: dict[str, float] = field(default_factory=dict)
+    """Average per frame of the steps of `track`, by the names of the functions."""
 
     @property
     def fps(self) -> float:
-        """Frames per second at the median time."""
-        return 1 / self.frame
+        """Frames per second on average."""
+        return 1 / self.average
 
     @property
     def rest(self) -> float | None:
@@ -98,15 +103,17 @@ def measure(spec: TrackerSpec, images: list[Image], box: Box, warm_up: int = 3) 
     tracker.initialize(images[0], box)
     starts = [_timed(lambda: tracker.initialize(images[0], box), synchronize) for _ in range(5)]
     frames = [_timed(lambda i=i: tracker.track(i), synchronize) for i in images[1:]]  # type: ignore[misc]
-    shares = _shares(tracker, images, box, synchronize, warm_up)
-    frame = float(np.median(frames[warm_up:]))
+    shares, steps = _shares(tracker, images, box, synchronize, warm_up)
+    frame, average = float(np.median(frames[warm_up:])), float(np.mean(frames[warm_up:]))
     return SpeedResult(
         label=spec.label,
         device=_device_name(device),
         initialization=float(np.median(starts)),
         frame=frame,
+        average=average,
         crop=frame * shares['crop'] if shares else None,
         network=frame * shares['network'] if shares else None,
+        steps={name: average * share for name, share in steps.items()},
     )
 
 
@@ -114,6 +121,17 @@ def speed_table(results: list[SpeedResult]) -> tuple[list[str], list[list[str]]]
     """Header and rows, with the ratio of the frame rate to that of the first tracker."""
     header = ['Tracker', 'Frames/s', 'Ratio', 'Frame ms', 'Crop', 'Network', 'Rest', 'Start ms']
     return header, [_row(each, results[0]) for each in results]
+
+
+def steps_table(results: list[SpeedResult]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: average milliseconds per frame of every step that is worth a hundredth."""
+    rows = []
+    for result in results:
+        for name, seconds in result.steps.items():
+            if seconds >= 0.01 * result.average:
+                share = f'{seconds / result.average:.0%}'
+                rows.append([result.label, name, f'{1000 * seconds:.2f}', share])
+    return ['Tracker', 'Step', 'ms', 'Share'], rows
 
 
 def _row(result: SpeedResult, first: SpeedResult) -> list[str]:
@@ -136,23 +154,31 @@ def _shares(
     box: Box,
     synchronize: Callable[[], None],
     warm_up: int,
-) -> dict[str, float] | None:
-    """Median share of the time per frame in crops and in the network; None without a network.
+) -> tuple[dict[str, float] | None, dict[str, float]]:
+    """Shares of the time per frame: median in crops and in the network, average of the steps.
 
     Shares, because looking closely (on a GPU: waiting for it) makes the frame itself slower.
+    The first are None without a network.
     """
     if not _networks(tracker):
-        return None
-    watch = _Stopwatch(synchronize)
+        return None, {}
+    watch, steps = _Stopwatch(synchronize), _Stopwatch(synchronize)
     parts: dict[str, list[float]] = {'crop': [], 'network': []}
+    sums, whole = dict[str, float](), 0.0
     tracker.initialize(images[0], box)
-    with _watched(tracker, watch):
-        for image in images[1:]:
-            watch.seconds = {}
+    with _watched(tracker, watch), _watched_steps(tracker, steps):
+        for index, image in enumerate(images[1:]):
+            watch.seconds, steps.seconds = {}, {}
             total = _timed(lambda image=image: tracker.track(image), synchronize)  # type: ignore[misc]
+            if index < warm_up:
+                continue
+            whole += total
             for part, values in parts.items():
                 values.append(watch.seconds.get(part, 0.0) / total)
-    return {part: float(np.median(values[warm_up:])) for part, values in parts.items()}
+            for name, seconds in steps.seconds.items():
+                sums[name] = sums.get(name, 0.0) + seconds
+    medians = {part: float(np.median(values)) for part, values in parts.items()}
+    return medians, {name: seconds / whole for name, seconds in sums.items()}
 
 
 @contextmanager
@@ -173,6 +199,27 @@ def _watched(tracker: Tracker, watch: _Stopwatch) -> Iterator[None]:
                 stack.callback(setattr, home, name, value)
                 setattr(home, name, watch.wrap(part, value))
         yield
+
+
+@contextmanager
+def _watched_steps(tracker: Tracker, watch: _Stopwatch) -> Iterator[None]:
+    """Time the private methods of a tracker and the private functions of its module."""
+    home = sys.modules[type(tracker).__module__]
+    with ExitStack() as stack:
+        for name, function in vars(type(tracker)).items():
+            if inspect.isfunction(function) and _is_private(name):
+                stack.callback(delattr, tracker, name)
+                setattr(tracker, name, watch.wrap(name[1:], getattr(tracker, name)))
+        for name, function in list(vars(home).items()):
+            own = inspect.isfunction(function) and function.__module__ == home.__name__
+            if own and _is_private(name):
+                stack.callback(setattr, home, name, function)
+                setattr(home, name, watch.wrap(name[1:], function))
+        yield
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith('_') and not name.startswith('__')
 
 
 def _networks(tracker: Tracker) -> list[nn.Module]:

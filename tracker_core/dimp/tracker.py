@@ -51,16 +51,6 @@ _INSIDE = 0.2
 _LONGEST = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Features:
-    """What the network makes of N search regions."""
-
-    classification: Tensor
-    """(N, C, h, w), on which filters are learned and applied to."""
-    layers: Pair
-    """Backbone features of strides 8 and 16."""
-
-
 @dataclass
 class _Target:
     """All that is known about the current target."""
@@ -123,9 +113,11 @@ class DiMPTracker:
         center = box.left + (box.width - 1) / 2, box.top + (box.height - 1) / 2
         size = box.width, box.height
         augmentations = draw_augmentations(_plan(settings), self._patch_size, draws)
-        features = self._embed(self._first_patches(image, center, size, augmentations))
+        layers = self._backbone(self._first_patches(image, center, size, augmentations))
+        features = self.network.classification_features(layers[1])
         samples, boxes = self._first_samples(center, size, augmentations, features, draws)
-        modulation = self.network.bb_regressor.modulation(*_first(features.layers), boxes[:1])
+        first = layers[0][:1], layers[1][:1]
+        modulation = self.network.bb_regressor.modulation(*first, boxes[:1])
         self._target = _Target(
             center=center,
             size=size,
@@ -147,14 +139,14 @@ class DiMPTracker:
         target = self._target
         target.frames += 1
         patch = self._cut(target, image)
-        features = self._embed(patch.pixels[None])
-        scores = target.filter.score(features.classification).cpu().numpy()
+        layers = self._backbone(patch.pixels[None])
+        features, scores = self._classify(target, layers[1])
         peak, flag = self._localize(target, patch, scores)
         if flag is not Flag.NOT_FOUND:
             self._move(target, patch, peak, image)
-            self._refine(target, patch, features.layers, image)
+            self._refine(target, patch, layers, image)
         if flag in (Flag.NORMAL, Flag.HARD_NEGATIVE):
-            self._learn(target, patch, features.classification, flag)
+            self._learn(target, patch, features, flag)
         self._scores, self._flag = scores, flag
         return self._estimate(target, float(scores.max()), flag)
 
@@ -167,12 +159,16 @@ class DiMPTracker:
         side = math.sqrt(size[0] * size[1]) * self.settings.search_factor
         return side / self.settings.image_size
 
-    def _embed(self, pixels: Pixels) -> _Features:
-        """Features of search regions (N, H, W, 3), values 0..255."""
+    def _backbone(self, pixels: Pixels) -> Pair:
+        """Features of search regions (N, H, W, 3), values 0..255, at strides 8 and 16."""
         images = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)
         layers = self.network.backbone(normalize(images).to(self._dtype))
-        classification = self.network.classification_features(layers['layer3'])
-        return _Features(classification, (layers['layer2'], layers['layer3']))
+        return layers['layer2'], layers['layer3']
+
+    def _classify(self, target: _Target, layer3: Tensor) -> tuple[Tensor, Map]:
+        """Features that tell targets apart, and the scores of this target's filter."""
+        features = self.network.classification_features(layer3)
+        return features, target.filter.score(features).cpu().numpy()
 
     def _first_patches(
         self, image: Image, center: Point, size: Point, augmentations: list[Augmentation]
@@ -190,21 +186,21 @@ class DiMPTracker:
         center: Point,
         size: Point,
         augmentations: list[Augmentation],
-        features: _Features,
+        features: Tensor,
         draws: UniformDraws,
     ) -> tuple[Tensor, Tensor]:
         """Features (n, C, h, w) and boxes (n, 4) to learn the first filter on, with dropout."""
-        settings, samples = self.settings, features.classification
+        settings = self.settings
         rounded = _rounded(center)
         offset = center[0] - rounded[0], center[1] - rounded[1]
         box = torch.tensor(box_in_patch(offset, size, self._scale(size), self._patch_size))
         shifts = torch.tensor([(*each.shift, 0, 0) for each in augmentations])
         boxes = (box + shifts).to(self.device)
         if settings.dropout_copies:
-            copies = drop_channels(samples[:1], settings.dropout_copies, settings.dropout, draws)
-            samples = torch.cat([samples, copies])
+            copies = drop_channels(features[:1], settings.dropout_copies, settings.dropout, draws)
+            features = torch.cat([features, copies])
             boxes = torch.cat([boxes, boxes[:1].expand(settings.dropout_copies, 4)])
-        return samples, boxes
+        return features, boxes
 
     def _cut(self, target: _Target, image: Image) -> Patch:
         """Search region, centred so that the target would be in the middle of the scores."""
@@ -312,7 +308,3 @@ def _thresholds(settings: DiMPSettings) -> DistractorThresholds:
 def _rounded(center: Point) -> Point:
     """Whole pixels, halves to even: where the first frame is cut."""
     return float(round(center[0])), float(round(center[1]))
-
-
-def _first(layers: Pair) -> Pair:
-    return layers[0][:1], layers[1][:1]
