@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+_LOG = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class _Entry:
@@ -27,6 +30,8 @@ class _Entry:
     settings: str
     initialize: str = ''
     """Draws random weights where the constructor of the network does not."""
+    instead: str = ''
+    """Tracker that is built, with a warning, where this one has no weights."""
 
 
 def _siamfc(settings: str) -> _Entry:
@@ -47,6 +52,17 @@ def _dimp(network: str, settings: str) -> _Entry:
         network=f'{package}.network:{network}',
         tracker=f'{package}.tracker:DiMPTracker',
         settings=f'{package}.settings:{settings}',
+    )
+
+
+def _fcot(network: str, settings: str, instead: str = '') -> _Entry:
+    package = 'tracker_core.fcot'
+    return _Entry(
+        network,
+        network=f'{package}.network:{network}',
+        tracker=f'{package}.tracker:FCOTTracker',
+        settings=f'{package}.settings:{settings}',
+        instead=instead,
     )
 
 
@@ -73,6 +89,13 @@ _TRACKERS = {
     'prdimp50': _dimp('prdimp50', 'PRDIMP50'),
     'prdimp50_vot18': _dimp('prdimp50', 'PRDIMP50_VOT18'),
     'super_dimp': _dimp('super_dimp', 'SUPER_DIMP'),
+    'fcot': _fcot('fcot', 'LASOT', instead='fcot18'),
+    'fcot_otb': _fcot('fcot', 'OTB', instead='fcot18'),
+    'fcot_nfs': _fcot('fcot', 'NFS', instead='fcot18'),
+    'fcot_trackingnet': _fcot('fcot', 'TRACKINGNET', instead='fcot18'),
+    'fcot_uav123': _fcot('fcot', 'UAV123', instead='fcot18'),
+    'fcot_vot18': _fcot('fcot', 'VOT18', instead='fcot18'),
+    'fcot18': _fcot('fcot18', 'FCOTSettings'),
     'dcfst18': _dcfst('dcfst18', 'DCFST18'),
     'dcfst18_got10k': _dcfst('dcfst18', 'DCFST18_GOT10K'),
     'dcfst18_nfs': _dcfst('dcfst18', 'DCFST18_NFS'),
@@ -99,26 +122,27 @@ def build_tracker(
 ) -> Tracker:
     """Build a tracker that is ready for `initialize`.
 
-    name: one of `tracker_names()`. weights: None for the shipped ones, a path to a file written by
-    `tracker_core.weights`, or 'random' (from `seed`; for trials). device: 'auto' (CUDA where there
-    is one), 'cpu', 'cuda' or 'cuda:N'. settings: changes of the tracker's settings; they win over
-    those that belong to the weights.
+    name: one of `tracker_names()`. weights: None for the user's installed ones, else the shipped
+    ones, else, with a warning, a lighter relative with its own ('fcot18' for 'fcot'); a path to a
+    file written by `tracker_core.weights`; or 'random' (from `seed`; for trials). device: 'auto'
+    (CUDA where there is one), 'cpu', 'cuda' or 'cuda:N'. settings: changes of the tracker's
+    settings; they win over those that belong to the weights.
 
     Raises ValueError for an unknown tracker, device or setting and for weights that do not fit,
     FileNotFoundError where there are none.
     """
     from tracker_core import weights as weights_file
 
-    entry = _entry(name)
+    entry = _entry(name) if weights else _with_weights(name)
     target = choose_device(device)
     defaults: Mapping[str, Any] = {}
     if weights == 'random':
         network = _random_network(entry, seed)
     else:
-        path = weights_file.shipped_path(entry.weights) if weights is None else weights
-        network = build_network(name)
+        path = weights_file.default_path(entry.weights) if weights is None else weights
+        network = resolve_name(entry.network)()
         defaults = weights_file.load_into(network, path, entry.weights).settings
-    chosen = override(override(default_settings(name), defaults), settings or {})
+    chosen = override(override(_settings(entry), defaults), settings or {})
     tracker: Tracker = resolve_name(entry.tracker)(network, chosen, target)
     return tracker
 
@@ -136,8 +160,28 @@ def network_name(name: str) -> str:
 
 def default_settings(name: str) -> Any:
     """Return the settings dataclass with the published values of a tracker."""
-    settings = resolve_name(_entry(name).settings)
+    return _settings(_entry(name))
+
+
+def _settings(entry: _Entry) -> Any:
+    settings = resolve_name(entry.settings)
     return settings() if isinstance(settings, type) else settings
+
+
+def _with_weights(name: str) -> _Entry:
+    """Entry of a tracker, or, with a warning, of the one to use where it has no weights."""
+    from tracker_core.weights import has_weights
+
+    entry = _entry(name)
+    if not entry.instead or has_weights(entry.weights) or not has_weights(entry.instead):
+        return entry
+    _LOG.warning(
+        'no weights of %s are installed (python -m tracker_core.weights import FILE --install): '
+        'running %s',
+        entry.weights,
+        entry.instead,
+    )
+    return _entry(entry.instead)
 
 
 def _random_network(entry: _Entry, seed: int) -> nn.Module:

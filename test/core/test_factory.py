@@ -34,6 +34,50 @@ def test_trackers_without_shipped_weights_say_what_to_pass(name):
         build_tracker(name)
 
 
+@pytest.fixture
+def no_weights(tmp_path, monkeypatch):
+    """Nothing is shipped and nothing installed; the folders are (shipped, installed)."""
+    folders = tmp_path / 'shipped', tmp_path / 'installed'
+    monkeypatch.setattr('tracker_core.weights.PRETRAINED', folders[0])
+    monkeypatch.setattr('tracker_core.weights.INSTALLED', folders[1])
+    for folder in folders:
+        folder.mkdir()
+    return folders
+
+
+def _save_random(name, folder):
+    path = folder / f'{name}.safetensors'
+    save(path, build_network(name).state_dict(), WeightsInfo(name))
+
+
+def test_fcot_without_weights_runs_the_shipped_fcot18_and_says_so(no_weights, caplog):
+    shipped, _ = no_weights
+    with pytest.raises(FileNotFoundError, match='no weights are shipped for fcot '):
+        build_tracker('fcot')
+    _save_random('fcot18', shipped)
+    tracker = build_tracker('fcot', device='cpu', settings={'confidence_slope': 9.0})
+    (record,) = caplog.records
+    assert record.levelname == 'WARNING' and 'running fcot18' in record.getMessage()
+    assert '\n' not in record.getMessage()
+    assert tracker.network.feature_extractor.channels['layer3'] == 256
+    assert tracker.settings.confidence_slope == 9.0
+    build_tracker('fcot18', device='cpu')
+    assert len(caplog.records) == 1
+
+
+def test_installed_weights_come_first(no_weights, caplog):
+    shipped, installed = no_weights
+    for folder, offset in ((shipped, 0.2), (installed, 0.4)):
+        info = WeightsInfo('siamfc', settings={'confidence_offset': offset})
+        save(folder / 'siamfc.safetensors', build_network('siamfc').state_dict(), info)
+        assert build_tracker('siamfc', device='cpu').settings.confidence_offset == offset
+    _save_random('fcot18', shipped)
+    _save_random('fcot', installed)
+    tracker = build_tracker('fcot', device='cpu')
+    assert tracker.network.feature_extractor.channels['layer3'] == 1024
+    assert not caplog.records
+
+
 def test_every_name_of_the_table_exists():
     for name in tracker_names():
         assert is_dataclass(default_settings(name))

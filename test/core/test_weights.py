@@ -12,6 +12,7 @@ from tracker_core.siamfc.network import SiamFC
 from tracker_core.weights import (
     WeightsError,
     WeightsInfo,
+    default_path,
     import_checkpoint,
     load_into,
     read_checkpoint,
@@ -223,6 +224,30 @@ def test_published_dimp_layout_imports(name, tmp_path, capsys):
     load_into(network, tmp_path / f'{name}.safetensors', name)
     for key, tensor in state.items():
         assert torch.equal(network.state_dict()[key], tensor)
+
+
+class NetConstructor:
+    """Looks like what published checkpoints hold."""
+
+    def __init__(self, **arguments):
+        self.fun_name, self.kwds = 'fcotnet', arguments
+
+
+@pytest.mark.parametrize('noted', [{}, {'norm_scale_coef': 1.5}])
+def test_published_fcot_installs_with_what_only_its_constructor_says(
+    noted, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr('tracker_core.weights.INSTALLED', tmp_path / 'home' / 'weights')
+    state = build_network('fcot').state_dict()
+    constructor = NetConstructor(filter_size=4, **noted)
+    torch.save({'net': state, 'constructor': constructor}, tmp_path / 'fcot.pth')
+    assert main(['import', str(tmp_path / 'fcot.pth'), '--install']) == 0
+    assert "build_tracker('fcot')" in capsys.readouterr().out
+    assert read_info(default_path('fcot')).settings == noted
+    tracker = build_tracker('fcot', device='cpu')
+    norm = tracker.network.classifier_72.feature_extractor[-1]
+    coefficient = noted.get('norm_scale_coef', 2.0)
+    assert norm.scale == pytest.approx((coefficient / (256 * 16)) ** 0.5)
 
 
 def test_dimp50_is_not_taken_for_dimp18(tmp_path):

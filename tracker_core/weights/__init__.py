@@ -22,12 +22,16 @@ from tracker_core.weights.errors import WeightsError
 from tracker_core.weights.published import Checkpoint, read_checkpoint
 
 __all__ = [
+    'INSTALLED',
     'PRETRAINED',
     'SUFFIX',
     'Checkpoint',
     'WeightsError',
     'WeightsInfo',
+    'default_path',
+    'has_weights',
     'import_checkpoint',
+    'installed_path',
     'load_into',
     'load_tensors',
     'read_checkpoint',
@@ -39,6 +43,8 @@ __all__ = [
 
 #: Where the shipped weights lie.
 PRETRAINED = Path(__file__).parent.with_name('pretrained')
+#: Where the user's own weights lie, which are preferred.
+INSTALLED = Path('~/.local/share/tracker_core/weights')
 SUFFIX = '.safetensors'
 _FORMAT = 'tracker_core 1'
 
@@ -171,6 +177,25 @@ def shipped_path(name: str) -> Path:
             "'python -m tracker_core.weights import', or weights='random' for a trial"
         )
     return path
+
+
+def installed_path(name: str) -> Path:
+    """Where the user's own weights `name` lie, or would lie."""
+    return INSTALLED.expanduser() / (name + SUFFIX)
+
+
+def default_path(name: str) -> Path:
+    """Path of the weights `name` used where no file is given: the user's, else the shipped ones.
+
+    FileNotFoundError with advice if there are none.
+    """
+    path = installed_path(name)
+    return path if path.is_file() else shipped_path(name)
+
+
+def has_weights(name: str) -> bool:
+    """Whether weights `name` are installed or shipped."""
+    return installed_path(name).is_file() or name in shipped()
 
 
 def import_checkpoint(source: str | os.PathLike[str], network: nn.Module) -> Checkpoint:

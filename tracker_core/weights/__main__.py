@@ -3,6 +3,7 @@
 python -m tracker_core.weights show FILE.safetensors
 python -m tracker_core.weights import dimp50.pth
 python -m tracker_core.weights import checkpoint.pth --tracker prdimp18
+python -m tracker_core.weights import fcot.pth --install
 """
 
 from __future__ import annotations
@@ -11,25 +12,50 @@ import argparse
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Any
 
-from tracker_core.factory import build_network, network_name, tracker_names
-from tracker_core.weights import SUFFIX, WeightsInfo, import_checkpoint, read_info, save
+from tracker_core.factory import build_network, default_settings, network_name, tracker_names
+from tracker_core.settings import override
+from tracker_core.weights import (
+    SUFFIX,
+    Checkpoint,
+    WeightsInfo,
+    import_checkpoint,
+    installed_path,
+    read_info,
+    save,
+)
 
 
 def _import(arguments: argparse.Namespace) -> None:
     source = Path(arguments.checkpoint)
-    output = Path(arguments.output or source.with_suffix(SUFFIX))
     tracker = arguments.tracker or _tracker_of(source)
     network = build_network(tracker)
-    import_checkpoint(source, network)
+    checkpoint = import_checkpoint(source, network)
+    if arguments.install:
+        output = installed_path(network_name(tracker))
+        output.parent.mkdir(parents=True, exist_ok=True)
+    else:
+        output = Path(arguments.output or source.with_suffix(SUFFIX))
     info = WeightsInfo(
         network_name(tracker),
         training_data=(f'as published in {source.name}',),
         licence=arguments.licence,
+        settings=_settings_in(checkpoint, tracker),
         notes='imported from a published checkpoint',
     )
     save(output, network.state_dict(), info, dtype=None)
-    print(f"{output} written; use it with build_tracker('{tracker}', '{output}')")
+    file = '' if arguments.install else f", '{output}'"
+    print(f"{output} written; use it with build_tracker('{tracker}'{file})")
+
+
+def _settings_in(checkpoint: Checkpoint, tracker: str) -> dict[str, Any]:
+    """Arguments of the published network that are settings of the tracker here."""
+    default = default_settings(tracker)
+    known = {field.name for field in dataclasses.fields(default)}
+    found = {name: value for name, value in checkpoint.arguments.items() if name in known}
+    changed = override(default, found)
+    return {name: getattr(changed, name) for name in found}
 
 
 def _tracker_of(source: Path) -> str:
@@ -62,7 +88,13 @@ def main(argv: list[str] | None = None) -> int:
     importer = commands.add_parser('import', help='convert a published checkpoint')
     importer.add_argument('checkpoint', help='e.g. dimp50.pth; nothing in it is run')
     importer.add_argument('--tracker', help='its tracker (default: the one it is named after)')
-    importer.add_argument('--output', help='default: beside the checkpoint, .safetensors')
+    target = importer.add_mutually_exclusive_group()
+    target.add_argument('--output', help='default: beside the checkpoint, .safetensors')
+    target.add_argument(
+        '--install',
+        action='store_true',
+        help='make it what the tracker uses where no file is given',
+    )
     importer.add_argument('--licence', default='unknown', help='licence to note in the file')
     importer.set_defaults(run=_import)
     arguments = parser.parse_args(argv)
