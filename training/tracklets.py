@@ -17,11 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker_core import Box
-from training.datasets import DataError, Image, View, as_rgb, spread
+from training.datasets import DataError, Image, View, spread
+from training.readers.recording import is_bag, is_recording, read_frames
 
 Boxes = list[Box]
 _GRID = 9
 """Points per side of the grid that is followed in every box."""
+_PIECE = 240
+"""Frames of a recording that are held in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -45,36 +48,38 @@ class TrackletSettings:
 
 
 def read_unlabelled(folder: Path, max_frames: int) -> Iterator[View]:
-    """Views of patches followed through the videos (.mp4) of a folder, without masks."""
-    videos = sorted(folder.glob('*.mp4'))
-    if not videos:
-        raise DataError(f'{folder} holds no .mp4 file')
-    for path in videos:
-        frames = read_video(path)
-        grey = [np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8) for frame in frames]
+    """Views of patches followed through the videos and rosbag2 recordings of a folder.
+
+    The folder may itself be a recording. Long ones are followed in pieces, so that memory stays
+    small. No view has a mask.
+    """
+    inside = [] if is_bag(folder) else sorted(folder.iterdir())
+    recordings = [folder] if is_bag(folder) else [path for path in inside if is_recording(path)]
+    if not recordings:
+        raise DataError(f'{folder} holds no video and no rosbag2 recording')
+    for path in recordings:
         rng = np.random.default_rng(zlib.crc32(path.name.encode()))
-        tracklets = follow_all(grey, rng, TrackletSettings())
-        for number, (start, boxes) in enumerate(tracklets):
-            for offset in spread(len(boxes), max_frames):
-                frame = start + int(offset)
-                name = f'{folder.name}/{path.stem}'
+        name = f'{folder.name}/{path.stem}'
+        tracklets = _follow_pieces(path, rng)
+        for number, (first, images, boxes) in enumerate(tracklets):
+            for offset in spread(len(boxes), max_frames).tolist():
                 box = boxes[offset].as_ltwh()
-                yield View(f'{name}/{number}', name, frame, frames[frame], box)
+                yield View(f'{name}/{number}', name, first + offset, images[offset], box)
 
 
-def read_video(path: Path) -> list[Image]:
-    """All frames of a short video, uint8 (H, W, 3) RGB."""
-    video = cv2.VideoCapture(str(path))
-    frames = []
-    while True:
-        success, frame = video.read()
-        if not success:
-            break
-        frames.append(as_rgb(frame))
-    video.release()
-    if not frames:
-        raise DataError(f'{path} cannot be read as a video')
-    return frames
+def _follow_pieces(
+    path: Path, rng: np.random.Generator
+) -> Iterator[tuple[int, list[Image], Boxes]]:
+    """(First frame, images from there on, boxes) of every tracklet in a recording."""
+    source = read_frames(path)
+    begin = 0
+    while piece := list(itertools.islice(source, _PIECE)):
+        grey = [np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8) for frame in piece]
+        for start, boxes in follow_all(grey, rng, TrackletSettings()):
+            yield begin + start, piece[start:], boxes
+        begin += len(piece)
+    if begin == 0:
+        raise DataError(f'{path} holds no image')
 
 
 def follow_all(

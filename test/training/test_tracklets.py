@@ -85,6 +85,24 @@ def test_views_of_a_video(tmp_path: Path) -> None:
     assert [view.frame for view in views[:3]] == [0, 6, 13]
 
 
+def test_long_recordings_are_followed_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec = cv2.VideoWriter_fourcc(*'mp4v')
+    video = cv2.VideoWriter(str(tmp_path / 'film.mp4'), codec, 25.0, (240, 180))
+    shot = _shot(28)
+    for image in shot:
+        video.write(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
+    video.release()
+    monkeypatch.setattr('training.tracklets._PIECE', 14)
+    views = list(read_unlabelled(tmp_path, 100))
+    later = [view for view in views if view.frame >= 14]
+    assert later and len(later) < len(views)
+    assert not {view.sequence for view in later} & {v.sequence for v in views if v.frame < 14}
+    for view in views[::5]:
+        assert np.abs(view.image[..., 0].astype(int) - shot[view.frame]).mean() < 10
+
+
 def test_folder_without_videos_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r'holds no \.mp4'):
+    with pytest.raises(DataError, match='holds no video and no rosbag2 recording'):
         list(read_unlabelled(tmp_path, 3))
