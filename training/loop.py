@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 import tracker_core
 from tracker_core.atomic import replacing
-from training import checkpoint, dimp, dimp_examples, examples, siamfc
+from training import checkpoint, dcfst, dcfst_examples, dimp, dimp_examples, examples, siamfc
 from training.distributed import World, find_world, joined
 from training.examples import VALIDATION_EPOCH, make_loader
 from training.recipe import Recipe, RecipeError, Schedule, as_plain, parse_recipe
@@ -53,6 +53,7 @@ class RecipeModule(Protocol):
 MODULES: dict[str, tuple[RecipeModule, Callable[[Any], tuple[Any, Any]]]] = {
     'siamfc': (cast(RecipeModule, siamfc), examples.load_examples),
     **{name: (cast(RecipeModule, dimp), dimp_examples.load_examples) for name in dimp.BUILDERS},
+    **{n: (cast(RecipeModule, dcfst), dcfst_examples.load_examples) for n in dcfst.BUILDERS},
 }
 
 

@@ -14,6 +14,7 @@ import yaml
 from tracker_core.settings import override
 from training.augmentation import AppearanceSettings, AugmentationSettings
 from training.crops import CropSettings
+from training.dcfst_settings import DCFSTSettings, PairSettings
 from training.dimp_settings import DiMPSettings
 from training.sampling import FrameFilter
 from training.search_areas import SearchAreaSettings
@@ -69,7 +70,23 @@ class FallingRate(Schedule):
 
 
 @dataclass(frozen=True)
-class SteppedRates(Schedule):
+class SteppedSchedule(Schedule):
+    """Rates that are lowered in steps."""
+
+    decay: Literal['steps', 'cosine'] = 'steps'
+    """`steps`: by `step_factor` every `step_epochs` epochs; `cosine`: to zero along a cosine."""
+    step_epochs: int = 15
+    step_factor: float = 0.2
+
+    def rate_factor(self, epoch: int) -> float:
+        """Fall in steps (published) or along a cosine."""
+        if self.decay == 'cosine':
+            return 0.5 + 0.5 * math.cos(math.pi * epoch / self.epochs)
+        return float(self.step_factor ** (epoch // self.step_epochs))
+
+
+@dataclass(frozen=True)
+class SteppedRates(SteppedSchedule):
     """Adam with a rate per part of the network, lowered in steps; DiMP's published values."""
 
     batch_size: int = 26
@@ -81,16 +98,6 @@ class SteppedRates(Schedule):
     initializer_rate: float = 5e-5
     optimizer_rate: float = 5e-4
     bb_regressor_rate: float = 1e-3
-    decay: Literal['steps', 'cosine'] = 'steps'
-    """`steps`: by `step_factor` every `step_epochs` epochs; `cosine`: to zero along a cosine."""
-    step_epochs: int = 15
-    step_factor: float = 0.2
-
-    def rate_factor(self, epoch: int) -> float:
-        """Fall in steps (published) or along a cosine."""
-        if self.decay == 'cosine':
-            return 0.5 + 0.5 * math.cos(math.pi * epoch / self.epochs)
-        return float(self.step_factor ** (epoch // self.step_epochs))
 
 
 @dataclass(frozen=True)
@@ -150,6 +157,34 @@ class DiMPRecipe(Recipe):
     augmentation: AppearanceSettings = field(default_factory=AppearanceSettings)
 
 
+@dataclass(frozen=True)
+class DCFSTSchedule(SteppedSchedule):
+    """Adam with a rate per part of the network; the published values of DCFST-18."""
+
+    epochs: int = 40
+    batch_size: int = 48
+    examples_per_epoch: int = 144000
+    validation_examples: int = 4800
+    location_predictor_rate: float = 5e-3
+    bb_regressor_rate: float = 1e-3
+
+
+@dataclass(frozen=True)
+class DCFSTRecipe(Recipe):
+    """Training of DCFST."""
+
+    recipe: Literal['dcfst18', 'dcfst50'] = 'dcfst18'
+    output: str = 'runs/dcfst'
+    backbone: str = ''
+    """Weights of the frozen backbone, with torchvision's key names; below `data`."""
+    features_of: str = ''
+    """Recipe of DiMP whose stored features are used, instead of images."""
+    areas: PairSettings = field(default_factory=PairSettings)
+    schedule: DCFSTSchedule = field(default_factory=DCFSTSchedule)
+    settings: DCFSTSettings = field(default_factory=DCFSTSettings)
+    augmentation: AppearanceSettings = field(default_factory=AppearanceSettings)
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     'siamfc': SiamFCRecipe,
     'dimp18': DiMPRecipe,
@@ -157,6 +192,8 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     'prdimp18': lambda: DiMPRecipe(recipe='prdimp18'),
     'prdimp50': lambda: DiMPRecipe(recipe='prdimp50'),
     'super_dimp': lambda: DiMPRecipe(recipe='super_dimp'),
+    'dcfst18': DCFSTRecipe,
+    'dcfst50': lambda: DCFSTRecipe(recipe='dcfst50'),
 }
 
 

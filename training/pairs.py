@@ -1,0 +1,98 @@
+"""Pairs of crops of one target, as DCFST is trained on (published code)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker_core.search_region import crop_replicate
+from training.augmentation import (
+    AppearanceSettings,
+    Image,
+    add_noise,
+    blur,
+    change_light,
+    make_grey,
+    reduce_resolution,
+)
+from training.dcfst_settings import PairSettings
+from training.frames import Track
+
+Boxes = NDArray[np.float64]
+
+
+def make_pair(
+    track: Track,
+    rng: np.random.Generator,
+    settings: PairSettings,
+    appearance: AppearanceSettings,
+) -> dict[str, Any]:
+    """Crops `images` uint8 (2, size, size, 3) RGB and `boxes_ltwh` float32 (2, 4) of one target.
+
+    The train frame comes first, cut around the target; the test frame is cut off its centre and
+    at another scale. Each is mirrored on its own; loss of colour and resolution apply to both.
+    """
+    grey, small = rng.random(2) < (appearance.grey, appearance.low_resolution)
+    factor = rng.uniform(1.5, 4.0) if small else 1.0
+    images, boxes = [], []
+    for index, position in enumerate(draw_two(track.frames, settings.max_gap, rng)):
+        box = track.boxes_ltwh[position]
+        around = jitter_box(box, settings, rng) if index else box
+        image, box = cut_square(track.image(position), box, around, settings)
+        image = reduce_resolution(image, factor)
+        image = blur(change_light(image, rng, appearance), rng, appearance)
+        image = add_noise(image, rng, appearance)
+        image = make_grey(image) if grey else image
+        if rng.random() < appearance.flip:
+            image = image[:, ::-1]
+            box = np.array([settings.size - box[0] - box[2], *box[1:]])
+        images.append(image)
+        boxes.append(box)
+    return {'images': np.stack(images), 'boxes_ltwh': np.stack(boxes).astype(np.float32)}
+
+
+def draw_two(
+    frames: NDArray[np.integer], max_gap: int, rng: np.random.Generator
+) -> tuple[int, int]:
+    """Positions in `frames` (increasing frame numbers) of two frames that are near each other.
+
+    Either may come first; they differ unless no other frame is near enough.
+    """
+    base = int(rng.integers(len(frames)))
+    near = np.abs(frames - frames[base]) <= max_gap
+    near[base] = False
+    others = np.flatnonzero(near)
+    return base, int(rng.choice(others)) if len(others) else base
+
+
+def jitter_box(box: Boxes, settings: PairSettings, rng: np.random.Generator) -> Boxes:
+    """Box (left, top, width, height) around which the test frame is cut instead of the true one.
+
+    The crop becomes larger or smaller, and its centre moves as far as the target stays inside.
+    """
+    factors = np.exp(rng.standard_normal(2) * settings.test_scale_jitter).clip(0.25, 4.0)
+    size = box[2:] * factors
+    room = math.sqrt(size.prod()) * settings.test_center_jitter - box[2:]
+    center = box[:2] + box[2:] / 2 + (rng.random(2) - 0.5) * np.maximum(room, 0.0)
+    return np.concatenate([center - size / 2, size])
+
+
+def cut_square(
+    image: Image, box: Boxes, around: Boxes, settings: PairSettings
+) -> tuple[Image, Boxes]:
+    """Square crop (size, size, 3) centred on one box, and another box (4,) in pixels of the crop.
+
+    Outside the image its edge is repeated.
+    """
+    side = max(math.ceil(math.sqrt(around[2] * around[3]) * settings.factor), 2)
+    left, top = (round(around[axis] + around[axis + 2] / 2 - side / 2) for axis in (0, 1))
+    patch = crop_replicate(image, left, top, side, side)
+    crop = cv2.resize(patch, (settings.size, settings.size), interpolation=cv2.INTER_LINEAR)
+    scale = settings.size / side
+    moved = box * scale
+    moved[:2] -= np.array([left, top]) * scale
+    return np.asarray(crop, np.uint8), moved
