@@ -86,6 +86,7 @@ class DiMPTracker:
         self.device = torch.device(device)
         self._dtype = choose_dtype(self.settings.precision, self.device)
         prepare(network, self.device, self._dtype)
+        network.classifier.filter_optimizer.float()
         self.network = network
         self._make_draws = make_draws
         self._thresholds = _thresholds(self.settings)
