@@ -1,33 +1,35 @@
 """Pairs of crops: which frames, and how the test frame is cut."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from training.augmentation import AppearanceSettings
+from training.augmentation import AppearanceSettings, Image
 from training.dcfst_settings import PairSettings
-from training.frames import Track
 from training.pairs import cut_square, draw_two, jitter_box, make_pair
 
 SETTINGS = PairSettings()
 BOX = np.array([80.0, 60.0, 40.0, 20.0])
 
 
-class StillTrack(Track):
-    """A red target on a grey gradient in each of its frames."""
+FRAMES = np.arange(0, 100, 10)
 
-    def image(self, position: int) -> np.ndarray:
+
+class StillTrack:
+    """A red target on a grey gradient in each of ten frames."""
+
+    name = scene = 'still'
+    frames = FRAMES
+    boxes_ltwh = np.tile(BOX, (10, 1))
+    weight = 1.0
+
+    def image(self, position: int) -> Image:
         image = np.empty((150, 200, 3), np.uint8)
         image[:] = np.arange(200, dtype=np.uint8)[:, None]
         image[60:80, 80:120] = 255, 0, 0
         return image
 
 
-FRAMES = np.arange(0, 100, 10)
-TRACK = StillTrack(
-    'still', 'still', FRAMES, np.tile(BOX, (10, 1)), np.zeros((10, 2), np.int64), Path()
-)
+TRACK = StillTrack()
 
 
 def test_two_frames_are_near_each_other_in_any_order() -> None:
