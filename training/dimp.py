@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -15,10 +17,18 @@ from tracker_core.iou_net import IoUNet
 from tracker_core.resnet import BasicBlock, normalize
 from tracker_core.target_filter import correlate
 from training.backbone import load_backbone
+from training.datasets import Image
 from training.dimp_examples import feature_folder
 from training.dimp_losses import box_density_loss, density_loss, hinge_loss, make_labels
 from training.dimp_settings import Part
 from training.features import StoredExamples
+from training.pictures import (
+    PREDICTED_COLOR,
+    TRUE_COLOR,
+    heat_map,
+    sheet,
+    with_boxes,
+)
 
 if TYPE_CHECKING:
     from training.recipe import DiMPRecipe
@@ -58,20 +68,12 @@ def _classifier_loss(
     network: DiMP, layer3: Tensor, boxes_ltwh: Tensor, recipe: DiMPRecipe
 ) -> tuple[Tensor, Batch]:
     """Weighted losses of all iterates on the test frames; layer3 (B, n, C, h, w)."""
-    settings, train = recipe.settings, recipe.areas.train_frames
-    features = network.classification_features(layer3.flatten(0, 1))
-    features = features.unflatten(0, layer3.shape[:2]).transpose(0, 1)
-    boxes = boxes_ltwh.transpose(0, 1)
-    start = network.classifier.filter_initializer(features[:train], boxes[:train])
+    settings = recipe.settings
+    boxes = boxes_ltwh.transpose(0, 1)[recipe.areas.train_frames :]
+    scores = _scores(network, layer3, boxes_ltwh, recipe)
     with torch.autocast(layer3.device.type, enabled=False):
-        features = features.float()
-        fit = network.classifier.filter_optimizer(
-            start.float(), features[:train], boxes[:train], settings.iterations
-        )
-        scores = torch.stack([correlate(features[train:], f) for f in fit.iterates])
-        cells = scores.shape[-1]
         sigma = settings.label_sigma / recipe.areas.factor * layer3.shape[-1]
-        labels = make_labels(boxes[train:], cells, sigma, STRIDE)
+        labels = make_labels(boxes, scores.shape[-1], sigma, STRIDE)
         if settings.classification == 'density':
             first, *between, last = (density_loss(score, labels) for score in scores)
         else:
@@ -81,8 +83,23 @@ def _classifier_loss(
     value = settings.initial_weight * first + settings.final_weight * last
     if between:
         value = value + settings.intermediate_weight * torch.stack(between).mean()
-    hit = _hit(scores[-1].detach(), boxes[train:])
+    hit = _hit(scores[-1].detach(), boxes)
     return value, {'first': first.detach(), 'last': last.detach(), 'hit': hit}
+
+
+def _scores(network: DiMP, layer3: Tensor, boxes_ltwh: Tensor, recipe: DiMPRecipe) -> Tensor:
+    """Score maps (iterates, tests, B, h, w) of filters fitted to the train frames, in float32."""
+    train = recipe.areas.train_frames
+    features = network.classification_features(layer3.flatten(0, 1))
+    features = features.unflatten(0, layer3.shape[:2]).transpose(0, 1)
+    boxes = boxes_ltwh.transpose(0, 1)[:train]
+    start = network.classifier.filter_initializer(features[:train], boxes)
+    with torch.autocast(layer3.device.type, enabled=False):
+        features = features.float()
+        fit = network.classifier.filter_optimizer(
+            start.float(), features[:train], boxes, recipe.settings.iterations
+        )
+        return torch.stack([correlate(features[train:], f) for f in fit.iterates])
 
 
 def _hit(scores: Tensor, boxes_ltwh: Tensor) -> Tensor:
@@ -96,21 +113,64 @@ def _hit(scores: Tensor, boxes_ltwh: Tensor) -> Tensor:
 def _box_loss(
     network: IoUNet, layer2: Tensor, layer3: Tensor, batch: Batch, recipe: DiMPRecipe
 ) -> tuple[Tensor, Batch]:
-    """Error of the box regressor; the target is described by the first train frame."""
-    train, tests = recipe.areas.train_frames, recipe.areas.test_frames
-    proposals = batch['proposals'].flatten(0, 1)
-    modulation = network.modulation(layer2[:, 0], layer3[:, 0], batch['boxes_ltwh'][:, 0])
-    embedding = network.embed(layer2[:, 1:].flatten(0, 1), layer3[:, train:].flatten(0, 1))
-    with torch.autocast(layer3.device.type, enabled=False):
-        m3, m4 = (m.float().repeat_interleave(tests, 0) for m in modulation)
-        e3, e4 = (e.float() for e in embedding)
-        predicted = network.predict((m3, m4), (e3, e4), proposals)
+    """Error of the box regressor."""
+    predicted = _predict(network, layer2, layer3, batch, recipe)
     if recipe.settings.boxes == 'density':
         drawn, wanted = (batch[name].flatten(0, 1) for name in ('drawn', 'wanted'))
         value = box_density_loss(predicted, drawn, wanted)
     else:
         value = functional.mse_loss(predicted, 2 * batch['overlaps'].flatten(0, 1) - 1)
     return value, {'box': value.detach()}
+
+
+def _predict(
+    network: IoUNet, layer2: Tensor, layer3: Tensor, batch: Batch, recipe: DiMPRecipe
+) -> Tensor:
+    """Prediction (B tests, K) for every proposal; the first train frame shows the target."""
+    train, tests = recipe.areas.train_frames, recipe.areas.test_frames
+    modulation = network.modulation(layer2[:, 0], layer3[:, 0], batch['boxes_ltwh'][:, 0])
+    embedding = network.embed(layer2[:, 1:].flatten(0, 1), layer3[:, train:].flatten(0, 1))
+    with torch.autocast(layer3.device.type, enabled=False):
+        m3, m4 = (m.float().repeat_interleave(tests, 0) for m in modulation)
+        e3, e4 = (e.float() for e in embedding)
+        return network.predict((m3, m4), (e3, e4), batch['proposals'].flatten(0, 1))
+
+
+def draw(network: DiMP, batch: Batch, recipe: DiMPRecipe, most: int = 4) -> dict[str, Image]:
+    """Pictures of the first examples of a batch: one row each, one column per test frame.
+
+    `targets` shows the true box and the proposal the box regressor likes best, `scores` the last
+    score maps, both over the crops where the batch has them.
+    """
+    train, size = recipe.areas.train_frames, recipe.areas.size
+    batch = {name: value[:most] for name, value in batch.items()}
+    layer2, layer3 = _backbone_features(network, batch, train)
+    truth = batch['boxes_ltwh'][:, train:].cpu().numpy()
+    black = np.zeros((*truth.shape[:2], size, size, 3), np.uint8)
+    crops = batch['images'][:, train:].cpu().numpy() if 'images' in batch else black
+    boxes: list[tuple[NDArray[Any], tuple[int, int, int]]] = [(truth, TRUE_COLOR)]
+    pictures = {}
+    if 'classifier' in recipe.settings.parts:
+        scores = _scores(network, layer3, batch['boxes_ltwh'], recipe)[-1].transpose(0, 1)
+        pairs = zip(scores, crops, strict=True)
+        pictures['scores'] = sheet(
+            [[heat_map(*each, size) for each in zip(*pair, strict=True)] for pair in pairs]
+        )
+    if 'bb_regressor' in recipe.settings.parts:
+        predicted = _predict(network.bb_regressor, layer2, layer3, batch, recipe)
+        best = predicted.unflatten(0, truth.shape[:2]).argmax(-1)[..., None, None]
+        chosen = batch['proposals'].take_along_dim(best, 2)[:, :, 0]
+        boxes.append((chosen.cpu().numpy(), PREDICTED_COLOR))
+    pictures['targets'] = sheet(
+        [
+            [
+                with_boxes(crop, [(each[i, j], color) for each, color in boxes])
+                for j, crop in enumerate(row)
+            ]
+            for i, row in enumerate(crops)
+        ]
+    )
+    return pictures
 
 
 def _backbone_features(network: DiMP, batch: Batch, train: int) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from tracker_core.siamfc.network import RESPONSE_SCALE, STRIDE, SiamFC, initiali
 from training.augmentation import (
     AugmentationSettings,
     Borrow,
+    Image,
     add_noise,
     add_objects,
     blur,
@@ -25,6 +26,7 @@ from training.augmentation import (
     warp,
 )
 from training.crops import EXEMPLAR_SIZE, Sequence
+from training.pictures import heat_map, sheet
 from training.sampling import draw_pair
 
 if TYPE_CHECKING:
@@ -109,10 +111,7 @@ def loss(network: SiamFC, batch: Batch, recipe: SiamFCRecipe) -> tuple[Tensor, B
     value holds `hit`, the share of pairs whose response is largest on a positive cell.
     """
     settings = recipe.settings
-    exemplars = network.features(_as_input(batch['exemplar']))
-    searches = network.features(_as_input(batch['search']))
-    # Every exemplar over every search image: row = search image, column = exemplar.
-    responses = (functional.conv2d(searches, exemplars) * RESPONSE_SCALE).float()
+    responses = _respond(network, batch)
     own = responses.diagonal().permute(2, 0, 1)
     labels = make_labels(own.shape[-1], settings.radius, STRIDE).to(own.device)
     value = balanced_loss(own, labels.expand_as(own))
@@ -122,6 +121,24 @@ def loss(network: SiamFC, batch: Batch, recipe: SiamFCRecipe) -> tuple[Tensor, B
         value = value + share * _negative_loss(own, labels, responses, foreign)
     best = own.detach().flatten(1).argmax(1)
     return value, {'hit': labels.flatten()[best].mean()}
+
+
+def draw(network: SiamFC, batch: Batch, recipe: SiamFCRecipe, most: int = 8) -> dict[str, Image]:
+    """`responses`: of the first pairs the search images, and below the probabilities over them."""
+    batch = {name: value[:most] for name, value in batch.items()}
+    probabilities = _respond(network, batch).diagonal().permute(2, 0, 1).sigmoid()
+    searches = list(batch['search'].cpu().numpy())
+    size = searches[0].shape[0]
+    pairs = zip(probabilities, searches, strict=True)
+    maps = [heat_map(each, search, size) for each, search in pairs]
+    return {'responses': sheet([searches, maps])}
+
+
+def _respond(network: SiamFC, batch: Batch) -> Tensor:
+    """Responses of every exemplar over every search image: row = search image."""
+    exemplars = network.features(_as_input(batch['exemplar']))
+    searches = network.features(_as_input(batch['search']))
+    return (functional.conv2d(searches, exemplars) * RESPONSE_SCALE).float()
 
 
 def _negative_loss(own: Tensor, labels: Tensor, responses: Tensor, foreign: Tensor) -> Tensor:

@@ -122,3 +122,22 @@ def test_whitened_start_ignores_the_mean_and_evens_out_directions() -> None:
     assert moved.mean(0).norm() < 0.15 * samples.mean(0).norm()
     spread = moved.std(0)
     assert spread.max() / spread.min() < 4 < 10 == pytest.approx(strength.max() / strength.min())
+
+
+def test_pictures_show_boxes_and_scores() -> None:
+    recipe = _recipe()
+    batch = _batch(recipe, 3)
+    with torch.inference_mode():
+        pictures = dimp.draw(dimp.build_network(recipe).eval(), batch, recipe, most=2)
+        batch = {
+            **batch,
+            'layer2': torch.rand(3, 2, 12, 12, 128),
+            'layer3': torch.rand(3, 2, 6, 6, 256),
+        }
+        del batch['images']
+        stored = dimp.draw(dimp.build_network(recipe).eval(), batch, recipe)
+    assert pictures.keys() == stored.keys() == {'targets', 'scores'}
+    assert {picture.shape for picture in pictures.values()} == {(2 * 96, 96, 3)}
+    assert stored['targets'].shape == (3 * 96, 96, 3)
+    # Without images the true box stands on black, which is the same for all examples here.
+    assert stored['targets'][:30].max() == 0 < stored['targets'][36:57, 30:55].max()
