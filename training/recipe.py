@@ -16,6 +16,7 @@ from training.augmentation import AppearanceSettings, AugmentationSettings
 from training.crops import CropSettings
 from training.dcfst_settings import DCFSTSettings, PairSettings
 from training.dimp_settings import DiMPSettings
+from training.fcot_settings import FCOTSettings
 from training.sampling import FrameFilter
 from training.search_areas import SearchAreaSettings
 from training.siamfc import SiamFCSettings
@@ -185,6 +186,51 @@ class DCFSTRecipe(Recipe):
     augmentation: AppearanceSettings = field(default_factory=AppearanceSettings)
 
 
+@dataclass(frozen=True)
+class FCOTSchedule(Schedule):
+    """Adam with a rate per part of the network; the authors' values of the first stage."""
+
+    epochs: int = 70
+    batch_size: int = 40
+    examples_per_epoch: int = 40000
+    validation_examples: int = 5000
+    backbone_rate: float = 2e-5
+    """A rate of 0 freezes the part."""
+    features_rate: float = 5e-5
+    """Of the classifiers' features."""
+    initializer_rate: float = 5e-5
+    """Of the first filters of the classifiers."""
+    optimizer_rate: float = 5e-4
+    """Of the optimisers of classifiers and regressor."""
+    regressor_rate: float = 2e-4
+    """Of the regressor and of the decoder."""
+    decay: Literal['milestones', 'cosine'] = 'milestones'
+    """`milestones`: by `step_factor` after each of these epochs; `cosine`: to zero."""
+    milestones: tuple[int, ...] = (35, 46, 60)
+    step_factor: float = 0.2
+
+    def rate_factor(self, epoch: int) -> float:
+        """Fall at the milestones (published) or along a cosine."""
+        if self.decay == 'cosine':
+            return 0.5 + 0.5 * math.cos(math.pi * epoch / self.epochs)
+        passed = sum(epoch >= milestone for milestone in self.milestones)
+        return float(self.step_factor**passed)
+
+
+@dataclass(frozen=True)
+class FCOTRecipe(Recipe):
+    """Training of FCOT."""
+
+    recipe: Literal['fcot', 'fcot18'] = 'fcot'
+    output: str = 'runs/fcot'
+    backbone: str = ''
+    """Weights the backbone starts from, with torchvision's key names; below `data`."""
+    areas: SearchAreaSettings = field(default_factory=SearchAreaSettings)
+    schedule: FCOTSchedule = field(default_factory=FCOTSchedule)
+    settings: FCOTSettings = field(default_factory=FCOTSettings)
+    augmentation: AppearanceSettings = field(default_factory=AppearanceSettings)
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     'siamfc': SiamFCRecipe,
     'dimp18': DiMPRecipe,
@@ -194,6 +240,8 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     'super_dimp': lambda: DiMPRecipe(recipe='super_dimp'),
     'dcfst18': DCFSTRecipe,
     'dcfst50': lambda: DCFSTRecipe(recipe='dcfst50'),
+    'fcot': FCOTRecipe,
+    'fcot18': lambda: FCOTRecipe(recipe='fcot18', output='runs/fcot18'),
 }
 
 
