@@ -7,54 +7,28 @@ import math
 import platform
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, Protocol, cast
+from typing import Any, NoReturn
 
 import torch
 import yaml
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 import tracker_core
 from tracker_core.atomic import replacing
-from training import checkpoint, dcfst, dcfst_examples, dimp, dimp_examples, examples, siamfc
+from training import checkpoint
 from training.distributed import World, find_world, joined
 from training.examples import VALIDATION_EPOCH, make_loader
+from training.modules import MODULES, Batch, RecipeModule
 from training.recipe import Recipe, RecipeError, Schedule, as_plain, parse_recipe
 from training.sampling import EpochSampler, SharedSampler
-
-Batch = dict[str, Tensor]
-
-
-class RecipeModule(Protocol):
-    """What a module with a recipe provides; `recipe` is of its own kind everywhere."""
-
-    def build_network(self, recipe: Any) -> nn.Module:
-        """Return the network a run begins with."""
-
-    def build_optimizer(self, network: Any, recipe: Any) -> Optimizer:
-        """Return the optimiser of what is trained, at the rates of the first epoch."""
-
-    def start_training(self, network: Any, recipe: Any) -> None:
-        """Put the network into training mode, but for what is frozen."""
-
-    def loss(self, network: Any, batch: Batch, recipe: Any) -> tuple[Tensor, Batch]:
-        """Return the loss of a batch and what else is worth watching."""
-
-
-#: Module of every recipe and where its training and validation examples come from.
-MODULES: dict[str, tuple[RecipeModule, Callable[[Any], tuple[Any, Any]]]] = {
-    'siamfc': (cast(RecipeModule, siamfc), examples.load_examples),
-    **{name: (cast(RecipeModule, dimp), dimp_examples.load_examples) for name in dimp.BUILDERS},
-    **{n: (cast(RecipeModule, dcfst), dcfst_examples.load_examples) for n in dcfst.BUILDERS},
-}
 
 
 class DivergedError(RuntimeError):
@@ -211,10 +185,12 @@ class Run:
         sampler = EpochSampler(VALIDATION_EPOCH, len(self.validation), self.world.rank, step)
         loader = make_loader(self.validation, sampler, self.schedule, step)
         totals: dict[str, float] = {}
-        for batch in loader:
+        for number, batch in enumerate(loader):
             batch = {key: value.to(self.device) for key, value in batch.items()}
             with self._autocast():
                 loss, watched = self.module.loss(network, batch, self.recipe)
+                if board is not None and number == 0:
+                    self._draw(board, network, batch)
             for name, measured in {'loss': loss, **watched}.items():
                 totals[name] = totals.get(name, 0.0) + float(measured) * len(batch['scene'])
         sums = self.world.sum(totals, self.device)
@@ -227,6 +203,13 @@ class Run:
         if self.world.is_first:
             tqdm.write(f'epoch {self.epoch + 1}: validation {text}')
         return means['loss']
+
+    def _draw(self, board: SummaryWriter, network: nn.Module, batch: Batch) -> None:
+        """Pictures for TensorBoard, where the module draws any."""
+        draw = getattr(self.module, 'draw', None)
+        pictures = draw(network, batch, self.recipe) if draw else {}
+        for name, picture in pictures.items():
+            board.add_image(f'validation/{name}', picture, self.step, dataformats='HWC')
 
     def exported_network(self) -> nn.Module:
         """The averaged network where there is one, else the trained one."""
@@ -325,11 +308,24 @@ def _device(name: str, world: World) -> torch.device:
     return device
 
 
+#: Keys of a recipe on which the course of a run does not depend.
+_MAY_CHANGE = (
+    'data',
+    'output',
+    'cache',
+    'training_data',
+    'licence',
+    'schedule.workers',
+    'schedule.device',
+    'schedule.checkpoint_minutes',
+)
+
+
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = '') -> list[str]:
     """Keys whose values matter for an exact resume and differ."""
     changed = []
     for key, value in new.items():
-        if prefix + key in ('data', 'output', 'cache', 'schedule.workers', 'schedule.device'):
+        if prefix + key in _MAY_CHANGE:
             continue
         if isinstance(value, dict) and isinstance(old.get(key), dict):
             changed += _differences(old[key], value, f'{prefix}{key}.')

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
 from training import checkpoint, siamfc
@@ -112,6 +113,14 @@ def test_training_learns_and_leaves_its_records(
     assert names == {'last', 'recipe', 'versions', 'events'}
     versions = json.loads((tmp_path / 'run' / 'versions.json').read_text())
     assert versions['torch'] == torch.__version__
+
+
+def test_validation_draws_what_it_sees(recipe: Recipe, tmp_path: Path) -> None:
+    Run(_with(recipe, epochs=1), tmp_path).train()
+    events = EventAccumulator(str(tmp_path), {'images': 0})
+    events.Reload()
+    (picture,) = events.Images('validation/responses')
+    assert (picture.height, picture.width) == (2 * 143, 2 * 143)  # two pairs, image above map
 
 
 def test_best_checkpoint_has_the_lowest_validation_loss(recipe: Recipe, tmp_path: Path) -> None:
