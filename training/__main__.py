@@ -24,6 +24,7 @@ examples:
   python -m training config/training/siamfc.yaml --data ~/recordings --output runs/mine
   python -m training config/training/siamfc.yaml --set schedule.epochs=2
   python -m training config/training/siamfc.yaml --resume runs/siamfc/last.pt
+  python -m training check-data config/training/siamfc.yaml
   tensorboard --logdir runs
   python -m training export runs/siamfc/last.pt --output mine.safetensors
   python -m training calibrate mine.safetensors clips/a clips/b clips/c
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _calibrate(arguments[1:])
         if arguments[:1] == ['features']:
             return _features(arguments[1:])
+        if arguments[:1] == ['check-data']:
+            return _check_data(arguments[1:])
         return _train(arguments)
     except (
         RecipeError,
@@ -132,6 +135,30 @@ def _features(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     print(f'stored in {store_features(_read_recipe(options), options.shard, options.shards)}')
     return 0
+
+
+def _check_data(arguments: list[str]) -> int:
+    from training import check_data
+
+    parser = argparse.ArgumentParser(
+        prog='python -m training check-data',
+        description='Say what a recipe will train on, and show what the network will see.',
+    )
+    _add_recipe_options(parser)
+    parser.add_argument(
+        '--sheet', type=Path, default=Path('check_data.png'), help='picture to write'
+    )
+    parser.add_argument('--examples', type=int, default=8, help='rows of the picture')
+    parser.add_argument('--decode', action='store_true', help='read every single image too')
+    options = parser.parse_args(arguments)
+    recipe = _read_recipe(options)
+    print(check_data.describe(check_data.count_sources(recipe)))
+    unreadable = check_data.unreadable_images(recipe) if options.decode else []
+    for problem in unreadable:
+        print(f'unreadable: {problem}', file=sys.stderr)
+    check_data.write_contact_sheet(recipe, options.sheet, options.examples)
+    print(f'wrote {options.sheet}')
+    return 1 if unreadable else 0
 
 
 def _train_parser() -> argparse.ArgumentParser:

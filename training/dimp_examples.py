@@ -24,6 +24,7 @@ from training.frames import Track, load_tracks
 from training.proposals import draw_from_mixture, perturb_box
 from training.sampling import plan_epoch
 from training.search_areas import make_example
+from training.sources import load_each
 
 if TYPE_CHECKING:
     from training.recipe import DiMPRecipe
@@ -147,9 +148,9 @@ def load_examples(recipe: DiMPRecipe) -> tuple[Dataset[Any], Dataset[Any] | None
 
 def draw_examples(recipe: DiMPRecipe) -> tuple[SearchAreaExamples, SearchAreaExamples | None]:
     """Examples with images, for training and validation."""
-    tracks: list[Track] = []
-    for source in recipe.sources:
-        tracks += load_tracks(source, Path(recipe.data), Path(recipe.cache), recipe.frames)
+    data, cache = Path(recipe.data), Path(recipe.cache)
+    loaded = load_each(recipe.sources, lambda s: load_tracks(s, data, cache, recipe.frames))
+    tracks = [track for _, found in loaded for track in found]
     unknown = set(recipe.held_out) - {track.scene for track in tracks}
     if unknown:
         raise DataError(f'held_out names unknown scenes: {", ".join(sorted(unknown))}')

@@ -18,6 +18,7 @@ from training.crops import Sequence, load_source
 from training.datasets import DataError
 from training.recipe import Schedule, SiamFCRecipe
 from training.sampling import plan_epoch
+from training.sources import Source, load_each
 
 #: Key of the epoch whose examples validation uses; no real epoch has it.
 VALIDATION_EPOCH = 2**31
@@ -86,10 +87,13 @@ def load_examples(recipe: SiamFCRecipe) -> tuple[Examples, Examples | None]:
     Raises DataError where the sources do not hold what the recipe asks for.
     """
     found: dict[bool, list[Sequence]] = {False: [], True: []}
-    for source in recipe.sources:
-        found[source.kind == 'backgrounds'] += load_source(
-            source, Path(recipe.data), Path(recipe.cache), recipe.crops, recipe.frames
-        )
+
+    def load(source: Source) -> list[Sequence]:
+        data, cache = Path(recipe.data), Path(recipe.cache)
+        return load_source(source, data, cache, recipe.crops, recipe.frames)
+
+    for source, sequences in load_each(recipe.sources, load):
+        found[source.kind == 'backgrounds'] += sequences
     kept, held_out = _split(found[False], recipe.held_out)
     schedule = recipe.schedule
     count = schedule.examples_per_epoch or len(kept)

@@ -6,12 +6,12 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from training.sampling import FrameFilter
 from training.synthetic import WIDE_SCENE, read_synthetic
 from training.tracklets import read_unlabelled
 
+T = TypeVar('T')
 Kind = Literal[
     'clips',
     'folders',
@@ -118,6 +119,21 @@ def parse_source(entry: Mapping[str, Any]) -> Source:
     elif kind in LAYOUTS:
         default = DataSetSource(path='', kind='got10k')
     return override(default, entry)
+
+
+def load_each(
+    sources: Iterable[Source], load: Callable[[Source], list[T]]
+) -> list[tuple[Source, list[T]]]:
+    """Load all sources; where some fail, one DataError has the messages of all of them."""
+    loaded, problems = [], []
+    for source in sources:
+        try:
+            loaded.append((source, load(source)))
+        except DataError as error:
+            problems.append(str(error))
+    if problems:
+        raise DataError('\n'.join(problems))
+    return loaded
 
 
 def find_parts(source: Source, data: Path, cache: Path, key: list[Any]) -> list[Part]:

@@ -1,0 +1,107 @@
+"""What will be trained on is said, shown, and complained about before anything is trained."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from training.__main__ import main
+from training.check_data import count_sources, describe
+from training.datasets import DataError
+from training.pictures import TRUE_COLOR
+from training.recipe import parse_recipe
+
+
+@pytest.fixture
+def vos(data: Path, moving_frame) -> Path:
+    """YouTube-VOS with one recording of six frames in the data folder; one mask is empty."""
+    folder = data / 'VOS' / 'train'
+    for part in ('JPEGImages', 'Annotations'):
+        (folder / part / 'v').mkdir(parents=True)
+    for index in range(6):
+        labels = np.zeros((120, 160), np.uint8)
+        if index != 2:
+            labels[45:75, 30 + 3 * index : 70 + 3 * index] = 1
+        image = moving_frame(4, index)[..., ::-1]
+        cv2.imwrite(str(folder / 'JPEGImages' / 'v' / f'{index:05d}.jpg'), image)
+        cv2.imwrite(str(folder / 'Annotations' / 'v' / f'{index:05d}.png'), labels)
+    return data / 'VOS'
+
+
+@pytest.fixture
+def dimp(data: Path, vos: Path, tmp_path: Path) -> dict[str, Any]:
+    """Content of a recipe of DiMP on clips and a data set."""
+    return {
+        'recipe': 'dimp18',
+        'data': str(data),
+        'cache': str(tmp_path / 'cache'),
+        'held_out': ['one'],
+        'sources': [
+            {'path': 'train/*', 'kind': 'clips', 'share': 3},
+            {'path': 'VOS', 'kind': 'youtube_vos'},
+        ],
+        'schedule': {'examples_per_epoch': 8, 'validation_examples': 2},
+    }
+
+
+def run(content: dict[str, Any], tmp_path: Path, *more: str) -> int:
+    """Call the command; the picture is sheet.png."""
+    recipe = tmp_path / 'recipe.yaml'
+    recipe.write_text(yaml.safe_dump(content))
+    sheet = str(tmp_path / 'sheet.png')
+    return main(['check-data', str(recipe), '--sheet', sheet, '--examples', '2', *more])
+
+
+def test_counts_per_source(dimp):
+    clips, vos = count_sources(parse_recipe(dimp))
+    assert (clips.targets, clips.scenes, clips.frames, clips.held_out) == (3, 2, 24, 1)
+    assert (vos.targets, vos.frames, vos.skipped) == (1, 5, {'frame without any object': 1})
+    text = describe([clips, vos])
+    assert '75.0%' in text and '1 frames not used: frame without any object' in text
+    assert text.endswith('4 targets in 29 frames')
+
+
+def test_the_sheet_shows_crops_boxes_and_labels(dimp, tmp_path: Path, capsys):
+    assert run(dimp, tmp_path) == 0
+    assert 'train/* (clips)' in capsys.readouterr().out
+    sheet = cv2.imread(str(tmp_path / 'sheet.png'))[..., ::-1]
+    assert sheet.shape == (2 * 288, 9 * 288, 3), 'three train, three test crops, three labels'
+    for column in range(6):
+        panel = sheet[288:, 288 * column : 288 * (column + 1)].astype(int)
+        assert (np.abs(panel - TRUE_COLOR).max(-1) < 12).sum() > 50, f'no box in {column}'
+    label = sheet[288:, 288 * 6 : 288 * 7].astype(int)
+    assert label[..., 1].max() > label[..., 1].min() + 100, 'a bright peak on dark'
+
+
+def test_the_sheet_of_siamfc(content, tmp_path: Path):
+    assert run({**content, 'recipe': 'siamfc'}, tmp_path) == 0
+    assert cv2.imread(str(tmp_path / 'sheet.png')).shape == (2 * 143, 2 * 143, 3)
+
+
+def test_everything_that_is_missing_is_said_at_once(dimp, vos: Path, tmp_path: Path, capsys):
+    for number in (1, 3):
+        (vos / 'train' / 'JPEGImages' / 'v' / f'{number:05d}.jpg').unlink()
+    dimp['sources'][0]['path'] = 'trian/*'
+    assert run(dimp, tmp_path) == 1
+    error = capsys.readouterr().err
+    for words in ("matches 'trian/*'", '00001.jpg is missing', '00003.jpg is missing'):
+        assert words in error
+    with pytest.raises(DataError, match='2 files are missing'):
+        count_sources(parse_recipe(dimp))
+
+
+def test_unreadable_images_are_found_by_decoding(dimp, vos: Path, tmp_path: Path, capsys):
+    (vos / 'train' / 'JPEGImages' / 'v' / '00004.jpg').write_bytes(b'\xff\xd8 broken')
+    assert run(dimp, tmp_path, '--decode') == 1
+    assert '00004.jpg is missing or no image' in capsys.readouterr().err
+
+
+def test_a_single_sequence_is_enough(dimp, tmp_path: Path):
+    dimp['sources'] = [{'path': 'VOS', 'kind': 'youtube_vos'}]
+    dimp['held_out'] = []
+    assert run(dimp, tmp_path) == 0
+    dimp['held_out'] = ['v']
+    assert run(dimp, tmp_path) == 1

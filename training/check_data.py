@@ -1,0 +1,179 @@
+"""What a recipe will train on: counts per source, and pictures of what the network will see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from tracker_core.atomic import replacing
+from tracker_core.drawing import draw_text
+from training import dimp_losses, siamfc
+from training.crops import EXEMPLAR_SIZE, load_source
+from training.datasets import DataError, Image
+from training.frames import Track, load_tracks
+from training.loop import MODULES
+from training.pictures import PREDICTED_COLOR, TRUE_COLOR, heat_map, sheet, with_boxes
+from training.recipe import DiMPRecipe, Recipe, SiamFCRecipe
+from training.sources import DataSetSource, Source, find_indices, load_each
+
+_STRIDE = 16
+"""Pixels per cell of the score maps of DiMP."""
+_SHOWN_PROPOSALS = 3
+
+
+@dataclass(frozen=True)
+class SourceCount:
+    """What one source holds after all rules and the frame filter of the recipe."""
+
+    source: Source
+    targets: int
+    scenes: int
+    frames: int
+    held_out: int
+    """Targets that are used for validation only."""
+    skipped: dict[str, int]
+    """Frames of a data set that its own labels rule out, by reason."""
+
+
+def count_sources(recipe: Recipe) -> list[SourceCount]:
+    """Count what the sources hold; DataError that lists all that is missing, in all sources."""
+    loaded = load_each(recipe.sources, lambda source: _load(source, recipe))
+    return [_count(source, targets, recipe) for source, targets in loaded]
+
+
+def describe(counts: Iterable[SourceCount]) -> str:
+    """The counts as lines of text, one per source, with a sum."""
+    counts = list(counts)
+    lines = [f'{"source":<44}{"share":>7}{"targets":>9}{"held out":>9}{"scenes":>8}{"frames":>9}']
+    total = sum(each.source.share for each in counts)
+    for each in counts:
+        title = f'{each.source.path} ({each.source.kind})'
+        lines.append(
+            f'{title:<44}{each.source.share / total:>7.1%}{each.targets:>9}{each.held_out:>9}'
+            f'{each.scenes:>8}{each.frames:>9}'
+        )
+        lines += [f'    {number} frames not used: {why}' for why, number in each.skipped.items()]
+    targets, frames = (sum(getattr(c, name) for c in counts) for name in ('targets', 'frames'))
+    return '\n'.join([*lines, f'{targets} targets in {frames} frames'])
+
+
+def unreadable_images(recipe: Recipe) -> list[str]:
+    """Read every image that can be drawn; returns what is wrong with those that cannot be read."""
+    if isinstance(recipe, SiamFCRecipe):
+        return []  # its crops were cut from all images already
+    problems = []
+    for _, tracks in load_each(recipe.sources, lambda source: _load(source, recipe)):
+        for track in tqdm(tracks, desc='reading images', unit='target', leave=False):
+            for position in range(len(track.frames)):
+                try:
+                    track.image(position)
+                except DataError as error:
+                    problems.append(str(error))
+    return problems
+
+
+def write_contact_sheet(recipe: Recipe, path: Path, count: int) -> None:
+    """Write a picture with one of the first `count` training examples per row.
+
+    Crops as the network gets them, with the true boxes and some of the proposals, then the labels
+    of the test frames; for SiamFC the exemplar, and the search image with the positive cells.
+    """
+    examples, _ = MODULES[recipe.recipe][1](_with_images(recipe))
+    rows = []
+    for position in range(count):
+        row = _panels(examples[0, position], recipe)
+        draw_text(row[0], f'example {position}', (4, 16), TRUE_COLOR)
+        rows.append(row)
+    with replacing(path) as temporary:
+        success, coded = cv2.imencode(path.suffix, np.ascontiguousarray(sheet(rows)[..., ::-1]))
+        if not success:
+            raise DataError(f'{path}: the name of the picture must end in .png or .jpg')
+        temporary.write_bytes(coded.tobytes())
+
+
+def _load(source: Source, recipe: Recipe) -> list[Any]:
+    """Sequences of crops or tracks, whatever the recipe trains on."""
+    data, cache = Path(recipe.data), Path(recipe.cache)
+    if isinstance(recipe, SiamFCRecipe):
+        return load_source(source, data, cache, recipe.crops, recipe.frames)
+    tracks: list[Track] = load_tracks(source, data, cache, recipe.frames)
+    return tracks
+
+
+def _count(source: Source, targets: list[Any], recipe: Recipe) -> SourceCount:
+    skipped: dict[str, int] = {}
+    if isinstance(source, DataSetSource):
+        for index in find_indices(source, Path(recipe.data), Path(recipe.cache)):
+            for why, number in index.skipped.items():
+                skipped[why] = skipped.get(why, 0) + number
+    return SourceCount(
+        source=source,
+        targets=len(targets),
+        scenes=len({target.scene for target in targets}),
+        frames=sum(len(target.frames) for target in targets),
+        held_out=sum(target.scene in recipe.held_out for target in targets),
+        skipped=skipped,
+    )
+
+
+def _with_images(recipe: Recipe) -> Any:
+    """The recipe with examples drawn from images where it would train on stored features."""
+    changes: dict[str, Any] = {}
+    if isinstance(recipe, DiMPRecipe):
+        changes['features'] = type(recipe.features)()
+    if hasattr(recipe, 'features_of'):
+        changes['features_of'] = ''
+    return replace(recipe, **changes)
+
+
+def _panels(example: dict[str, Any], recipe: Recipe) -> list[Image]:
+    if isinstance(recipe, SiamFCRecipe):
+        return _pair_panels(example, recipe)
+    boxes = [[(box, TRUE_COLOR)] for box in example['boxes_ltwh']]
+    proposals = example.get('proposals')
+    if proposals is not None and np.ndim(proposals) == 3:
+        for shown, drawn in zip(boxes[-len(proposals) :], proposals, strict=True):
+            shown[:0] = [(box, PREDICTED_COLOR) for box in drawn[:_SHOWN_PROPOSALS]]
+    images = [with_boxes(*each) for each in zip(example['images'], boxes, strict=True)]
+    if not isinstance(recipe, DiMPRecipe):
+        return images
+    tests = range(recipe.areas.train_frames, len(images))
+    return images + [_label_panel(example, index, recipe) for index in tests]
+
+
+def _label_panel(example: dict[str, Any], index: int, recipe: DiMPRecipe) -> Image:
+    size = recipe.areas.size
+    cells = size // _STRIDE
+    sigma = recipe.settings.label_sigma / recipe.areas.factor * cells
+    boxes = torch.as_tensor(np.asarray(example['boxes_ltwh'][index]), dtype=torch.float32)
+    # A filter of even size gives one cell more than the features have.
+    labels = dimp_losses.make_labels(boxes, cells + 1, sigma, _STRIDE)[:cells, :cells]
+    return heat_map(labels, np.ascontiguousarray(example['images'][index]), size)
+
+
+def _pair_panels(example: dict[str, Any], recipe: SiamFCRecipe) -> list[Image]:
+    exemplar, search = (_pixels(example[name]) for name in ('exemplar', 'search'))
+    side = search.shape[0]
+    canvas = np.zeros_like(search)
+    margin = (side - EXEMPLAR_SIZE) // 2
+    canvas[margin : margin + EXEMPLAR_SIZE, margin : margin + EXEMPLAR_SIZE] = exemplar
+    cells = (side - EXEMPLAR_SIZE) // siamfc.STRIDE + 1
+    labels = siamfc.make_labels(cells, recipe.settings.radius, siamfc.STRIDE)
+    for row, column in labels.nonzero().tolist():
+        x, y = (
+            (side - 1) / 2 + (each - (cells - 1) / 2) * siamfc.STRIDE for each in (column, row)
+        )
+        cv2.circle(search, (round(x), round(y)), 2, TRUE_COLOR, -1, cv2.LINE_AA)
+    return [canvas, search]
+
+
+def _pixels(image: Any) -> NDArray[np.uint8]:
+    return np.array(image, np.uint8, order='C')
