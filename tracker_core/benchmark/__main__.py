@@ -28,13 +28,13 @@ from tracker_core.benchmark.readers import dataset_names, open_dataset
 from tracker_core.benchmark.report import Report, html_report, markdown_report, update_document
 from tracker_core.benchmark.results import ResultFolder, result_folders
 from tracker_core.benchmark.runner import RunOptions, run
-from tracker_core.benchmark.speed import measure, speed_table, synthetic_video
+from tracker_core.benchmark.speed import measure, speed_table, steps_table, synthetic_video
 from tracker_core.benchmark.submission import pack
 from tracker_core.benchmark.tables import markdown, summary_table
 from tracker_core.benchmark.trackers import TrackerSpec, known_trackers
 from tracker_core.benchmark.vot_report import vot_html, vot_markdown, vot_table
-from tracker_core.factory import network_name
-from tracker_core.weights import shipped_path
+from tracker_core.factory import default_settings, network_name
+from tracker_core.weights import default_path
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -205,16 +205,19 @@ def _speed(arguments: argparse.Namespace) -> int:
         print(f'{spec.label}: {results[-1].fps:.1f} frames/s', file=sys.stderr)
     print(f'{arguments.frames} frames of 640 x 480, medians, {results[0].device}\n')
     print(markdown(*speed_table(results)))
+    print(markdown(*steps_table(results)))
     return 0
 
 
 def _with_any_weights(spec: TrackerSpec) -> TrackerSpec:
-    """Random weights where none are shipped: they are as fast."""
+    """Random weights where none are shipped; what they see counts as found, to be as slow."""
     if spec.weights is None and spec.name in tracker_names():
         try:
-            shipped_path(network_name(spec.name))
+            default_path(network_name(spec.name))
         except FileNotFoundError:
-            return replace(spec, weights='random')
+            decides = hasattr(default_settings(spec.name), 'not_found')
+            found = {'not_found': -1e9} if decides else {}
+            return replace(spec, weights='random', settings={**found, **spec.settings})
     return spec
 
 
