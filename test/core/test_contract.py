@@ -8,7 +8,13 @@ from tracker_core.factory import default_settings
 
 BOX = Box(50, 40, 30, 30)
 #: The same code on less: smaller search regions and fewer copies of the first frame.
-LIGHT = {'image_size': 96, 'rotations': (10.0,), 'blurs': ((2.0, 2.0),), 'first_iterations': 2}
+LIGHT = {
+    'image_size': 96,
+    'proposals': 7,
+    'rotations': (10.0,),
+    'blurs': ((2.0, 2.0),),
+    'first_iterations': 2,
+}
 
 
 def build(name, seed=0):
@@ -20,6 +26,8 @@ def build(name, seed=0):
 
 #: Variants whose network and code another name has too: they differ in numbers alone.
 NUMBERS_ONLY = {'fcot_otb', 'fcot_nfs', 'fcot_trackingnet', 'fcot_uav123'}
+NUMBERS_ONLY |= {'dcfst18_got10k', 'dcfst18_nfs', 'dcfst18_trackingnet', 'dcfst18_vot19'}
+NUMBERS_ONLY |= {'dcfst50_trackingnet', 'dcfst50_vot18'}
 
 
 @pytest.fixture(scope='module', params=[n for n in tracker_names() if n not in NUMBERS_ONLY])

@@ -10,6 +10,7 @@ from tracker_core.dcfst.network import (
     initialize_weights,
     normalize_columns,
 )
+from tracker_core.weights import WeightsError, import_checkpoint
 
 GRID = Grid()
 SIZES = torch.tensor([[40.0, 83.0], [70.0, 45.0]])
@@ -112,3 +113,19 @@ def test_initial_weights_follow_the_generator():
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
     assert float(weights[0].detach().std()) == pytest.approx((2 / 8192) ** 0.5, rel=0.01)
     assert not one.location_predictor.fc3.linear.bias.any()
+
+
+def test_published_checkpoints_import(tmp_path, network):
+    """As they are: batch norms without counters, and the rest of an ImageNet classifier."""
+    state = network.state_dict()
+    published = {k: v for k, v in state.items() if not k.endswith('num_batches_tracked')}
+    extra = {'layer4.0.conv1.weight': torch.zeros(2), 'fc.bias': torch.zeros(3)}
+    published |= {f'feature_extractor.{name}': value for name, value in extra.items()}
+    torch.save({'net': published, 'epoch': 40}, tmp_path / 'dcfst18.pth')
+    imported = dcfst18()
+    import_checkpoint(tmp_path / 'dcfst18.pth', imported)
+    for name, value in published.items():
+        if name in state:
+            assert torch.equal(imported.state_dict()[name], value)
+    with pytest.raises(WeightsError, match='has shape'):
+        import_checkpoint(tmp_path / 'dcfst18.pth', dcfst50())
