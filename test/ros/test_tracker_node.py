@@ -7,7 +7,7 @@ import time
 
 import pytest
 from harness import PATIENCE, Camera, header_of, overlap, scene, stamp_of
-from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import CompressedImage, Image
 from tracker_ros.msg import Target
 
 from tracker_core import Box
@@ -52,6 +52,38 @@ def test_trackers_that_cannot_be_built(tmp_path, monkeypatch, changes, reason):
     settings = NodeSettings(**{'weights': 'random', **changes})
     with pytest.raises(ParameterError, match=reason):
         build(settings)
+
+
+@pytest.fixture(scope='module')
+def light_dimp(tmp_path_factory):
+    """Settings file for the DiMP family: small search regions, few copies of the first frame."""
+    path = tmp_path_factory.mktemp('settings') / 'light.yaml'
+    path.write_text('image_size: 96\nrotations: []\nblurs: [[2, 2]]\nnot_found: -1.0e+9\n')
+    return str(path)
+
+
+@pytest.mark.parametrize('model', ['dimp18', 'dimp50', 'prdimp50', 'super_dimp'])
+def test_models_of_the_dimp_family_are_built_by_name(model, light_dimp):
+    tracker = build(NodeSettings(model=model, weights='random', settings_file=light_dimp))
+    assert tracker.response_map.shape == (7, 7), 'it is warm'
+
+
+def test_a_model_without_shipped_weights_says_what_to_do():
+    with pytest.raises(ParameterError, match=r'no weights .*dimp50.* import'):
+        build(NodeSettings(model='dimp50'))
+
+
+def test_dimp_behind_the_same_topics(start_tracker, ros, light_dimp):
+    tracker = start_tracker(model='dimp18', settings_file=light_dimp)
+    camera = Camera(ros, f'/{tracker.name}/camera', f'/{tracker.name}/overlay')
+    targets = tracker.targets()
+    responses = ros.inbox(Image, f'/{tracker.name}/response')
+    assert tracker.set_target(scene(0)[1], camera.deliver(0)).success
+    found = camera.follow(targets, range(1, 4))
+    assert len(found) == 3 and all(0 <= message.confidence <= 1 for message in found)
+    assert stamp_of(found[-1]) == camera.stamp(3)
+    response = responses.wait()
+    assert (response.encoding, response.height, response.width) == ('32FC1', 7, 7)
 
 
 def test_a_terminated_node_ends_cleanly_even_at_work(start_tracker, ros):
