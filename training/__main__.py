@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ examples:
   python -m training config/training/siamfc.yaml --resume runs/siamfc/last.pt
   python -m training check-data config/training/siamfc.yaml
   tensorboard --logdir runs
+  python -m training throughput config/training/siamfc.yaml --steps 20
+  torchrun --nproc-per-node=2 -m training config/training/siamfc.yaml
   python -m training export runs/siamfc/last.pt --output mine.safetensors
   python -m training calibrate mine.safetensors clips/a clips/b clips/c
 
@@ -37,15 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train, or another command given as first argument; returns the exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if arguments[:1] == ['export']:
-            return _export(arguments[1:])
-        if arguments[:1] == ['calibrate']:
-            return _calibrate(arguments[1:])
-        if arguments[:1] == ['features']:
-            return _features(arguments[1:])
-        if arguments[:1] == ['check-data']:
-            return _check_data(arguments[1:])
-        return _train(arguments)
+        command = COMMANDS.get(arguments[0]) if arguments else None
+        return _train(arguments) if command is None else command(arguments[1:])
     except (
         RecipeError,
         DataError,
@@ -161,6 +156,29 @@ def _check_data(arguments: list[str]) -> int:
     return 1 if unreadable else 0
 
 
+def _throughput(arguments: list[str]) -> int:
+    from training.throughput import measure, trace
+
+    parser = argparse.ArgumentParser(
+        prog='python -m training throughput',
+        description='Measure how fast a recipe trains here, without training anything.',
+    )
+    _add_recipe_options(parser)
+    parser.add_argument('--steps', type=int, default=20, help='number of batches to measure')
+    parser.add_argument(
+        '--profile', type=Path, metavar='FOLDER', help='also write a trace of some steps there'
+    )
+    options = parser.parse_args(arguments)
+    recipe = _read_recipe(options)
+    found = measure(recipe, options.steps, Path(recipe.output))
+    print(f'{found.examples_per_second:.1f} examples per second')
+    print(f'{1000 * found.seconds_per_step:.0f} ms per step of {recipe.schedule.batch_size}')
+    print(f'{100 * found.waiting:.0f} % of the time waiting for data')
+    if options.profile is not None:
+        print(trace(recipe, options.profile))
+    return 0
+
+
 def _train_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='python -m training',
@@ -213,6 +231,15 @@ def _parse_change(text: str) -> tuple[str, Any]:
 def _is_exponential(text: str) -> bool:
     """Whether a text is a number like 1e-3, which YAML takes for a word."""
     return re.fullmatch(r'[-+]?\d+(\.\d*)?e[-+]?\d+', text, re.IGNORECASE) is not None
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    'calibrate': _calibrate,
+    'check-data': _check_data,
+    'export': _export,
+    'features': _features,
+    'throughput': _throughput,
+}
 
 
 if __name__ == '__main__':

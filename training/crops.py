@@ -19,7 +19,7 @@ from tqdm import tqdm
 from tracker_core.search_region import crop_square
 from training.datasets import DataError, Image, View
 from training.sampling import FrameFilter
-from training.sources import Kind, Source, find_parts, keep_out_of_version_control
+from training.sources import Kind, Source, find_parts, keep_out_of_version_control, settle
 
 #: Change when the stored pixels change, so that old caches are not used.
 VERSION = 1
@@ -129,7 +129,7 @@ def _write(
                 file.write(cut(view, settings).tobytes())
                 rows.append([view.sequence, view.scene, view.frame, view.mask is not None])
         (unfinished / 'views.json').write_text(json.dumps(rows))
-        unfinished.rename(target)
+        settle(unfinished, target)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 

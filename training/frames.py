@@ -24,6 +24,7 @@ from training.sources import (
     accepted_targets,
     find_parts,
     keep_out_of_version_control,
+    settle,
 )
 
 #: Change when the stored frames change, so that old caches are not used.
@@ -132,7 +133,7 @@ def _write(target: Path, views: Iterable[View]) -> None:
                     file.write(coded)
                 rows.append([view.sequence, view.scene, view.frame, *view.box, start, length])
         (unfinished / 'views.json').write_text(json.dumps(rows))
-        unfinished.rename(target)
+        settle(unfinished, target)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 

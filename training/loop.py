@@ -120,7 +120,7 @@ class Run:
             loader, desc=title, unit='batch', dynamic_ncols=True, disable=silent
         ) as progress:
             for batch in progress:
-                loss, watched = self._step(batch)
+                loss, watched = self.train_on(batch)
                 if board is not None and self.step % 20 == 0:
                     progress.set_postfix(loss=f'{loss:.3f}', rate=f'{factor:.1e}')
                     scalars = {'loss': loss, 'rate': factor, **watched}
@@ -133,7 +133,7 @@ class Run:
                     self.save('last.pt')
                     saved = time.monotonic()
 
-    def _step(self, batch: Batch) -> tuple[float, dict[str, float]]:
+    def train_on(self, batch: Batch) -> tuple[float, dict[str, float]]:
         """One step of the optimiser."""
         factor = self.schedule.rate_factor(self.epoch)
         if self.step < self.schedule.warmup_steps:

@@ -187,6 +187,15 @@ def keep_out_of_version_control(cache: Path) -> None:
     (cache / '.gitignore').write_text('*\n')
 
 
+def settle(unfinished: Path, target: Path) -> None:
+    """Give a complete folder of the cache its name, unless another process was faster."""
+    try:
+        unfinished.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
+
+
 def cache_name(path: Path, key: list[Any]) -> str:
     """Name that changes with everything stored data depend on: a file or folder, and a key."""
     inner = sorted(path.rglob('*')) if path.is_dir() else [path]

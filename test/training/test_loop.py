@@ -58,14 +58,14 @@ def _tensors(state: Any, prefix: str = '') -> dict[str, Tensor]:
 
 def _stop_after(run: Run, steps: int) -> None:
     """Send the process SIGTERM in the given step."""
-    original = run._step
+    original = run.train_on
 
     def step(batch: dict[str, Tensor]) -> tuple[float, dict[str, float]]:
         if run.step + 1 == steps:
             os.kill(os.getpid(), signal.SIGTERM)
         return original(batch)
 
-    run._step = step  # type: ignore[method-assign]
+    run.train_on = step  # type: ignore[method-assign]
 
 
 def test_resumed_run_is_equal_to_an_uninterrupted_one(
@@ -151,7 +151,7 @@ def test_gradient_is_clipped_to_the_limit(recipe: Recipe, tmp_path: Path) -> Non
     run = Run(_with(recipe, clip_gradient=1e-3, momentum=0.0, weight_decay=0.0), tmp_path)
     batch = next(iter(make_loader(run.training, EpochSampler(0, 2), run.schedule)))
     before = [parameter.detach().clone() for parameter in run.network.parameters()]
-    _, watched = run._step(batch)
+    _, watched = run.train_on(batch)
     after = list(run.network.parameters())
     change = sum(((a - b) ** 2).sum() for a, b in zip(after, before, strict=True)) ** 0.5
     assert watched['gradient'] > 1e-3
@@ -163,7 +163,7 @@ def test_rates_rise_during_the_first_steps(recipe: Recipe, tmp_path: Path) -> No
     batch = next(iter(make_loader(run.training, EpochSampler(0, 2), run.schedule)))
     rates = []
     for _ in range(4):
-        run._step(batch)
+        run.train_on(batch)
         rates.append(run.optimizer.param_groups[0]['lr'])
     assert rates == pytest.approx([1e-2 / 3, 2e-2 / 3, 1e-2, 1e-2])
 
