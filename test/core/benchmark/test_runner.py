@@ -8,7 +8,7 @@ import pytest
 from tracker_core.benchmark.evaluation import evaluate, evaluate_vot
 from tracker_core.benchmark.readers import open_dataset
 from tracker_core.benchmark.results import ResultFolder
-from tracker_core.benchmark.runner import RunOptions, Spent, images_ahead, run
+from tracker_core.benchmark.runner import Job, RunOptions, Spent, execute, images_ahead, run
 from tracker_core.benchmark.trackers import TrackerSpec
 
 KCF = TrackerSpec('kcf', 'kcf')
@@ -132,3 +132,19 @@ def test_images_are_read_ahead_only_where_a_core_is_left(monkeypatch):
     assert images_ahead(RunOptions(workers=3)) > 0
     assert images_ahead(RunOptions(workers=4)) == 0
     assert images_ahead(RunOptions(workers=2, threads=2)) == 0
+
+
+def test_random_numbers_depend_on_sequence_and_repetition_alone(folders, tmp_path: Path):
+    """As they would otherwise on the number of workers, which decides what runs after what."""
+    dataset = open_dataset('folders', folders('a', 'b', count=3))
+    small = {'image_size': 144, 'rotations': (), 'first_iterations': 2, 'not_found': -1e9}
+    spec = TrackerSpec('dimp18', 'dimp18', weights='random', device='cpu', settings=small)
+    orders = {'forwards': [0, 1], 'backwards': [1, 0]}
+    for name, order in orders.items():
+        folder = ResultFolder.of(tmp_path / name, dataset, 'dimp18')
+        for index in order:
+            execute(Job(spec, dataset.sequences[index], folder, (1, 2), 0), lambda _: None)
+    forwards, backwards = (contents(tmp_path / name) for name in orders)
+    assert forwards == backwards and len(forwards) == 4
+    first, second = (forwards[f'sequences/dimp18/{part}a.txt'] for part in ('', 'repeat_002/'))
+    assert first != second, 'repetitions draw other numbers'
