@@ -1,4 +1,4 @@
-"""Recipe of DCFST: network, parts and losses (Zheng et al. 2020, sections 3.2 and 4.1)."""
+"""Recipe of DCFST: network, parts and losses (Zheng et al. 2019, "Implementation Details")."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""DCFST: Zheng et al., Learning Features with Differentiable Closed-Form Solver, 2019/2020."""
+"""DCFST: Zheng et al., Learning Features with Differentiable Closed-Form Solver, 2019."""

@@ -1,4 +1,4 @@
-"""The uniform grid of proposals (paper section 3.1): places, boxes, labels and pooling factors."""
+"""The uniform grid of proposals of the paper: places, boxes, labels and pooling factors."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class _Linear(nn.Module):
 
 
 class LocationPredictor(nn.Module):
-    """Features of proposals, made for ridge regression (paper section 3.2).
+    """Features of proposals, made for ridge regression (paper, "Features Extraction Network").
 
     depth: convolutions per layer. State-dict keys are those of the published
     ``location_predictor``. Boxes are pixels of the 288 px input image.

@@ -1,4 +1,4 @@
-"""Online DCFST: ridge regression over a grid of proposals, then IoU-Net (paper section 3.4)."""
+"""Online DCFST: ridge regression over a grid of proposals, then IoU-Net (paper, "Online Tracking")."""
 
 from __future__ import annotations
 
