@@ -1,4 +1,4 @@
-"""Online DCFST: ridge regression over a grid of proposals, then IoU-Net (paper, "Online Tracking")."""
+"""Online DCFST: ridge regression over a grid of proposals, then the IoU-Net."""
 
 from __future__ import annotations
 
