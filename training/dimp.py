@@ -176,8 +176,8 @@ def draw(network: DiMP, batch: Batch, recipe: DiMPRecipe, most: int = 4) -> dict
 def _backbone_features(network: DiMP, batch: Batch, train: int) -> tuple[Tensor, Tensor]:
     """`layer2` (B, 1 + tests, C, h, w) of first train and test frames, `layer3` (B, n, ...)."""
     if 'layer3' in batch:
-        layer3 = batch['layer3'].permute(0, 1, 4, 2, 3)
-        layer2 = batch['layer2'].permute(0, 1, 4, 2, 3) if 'layer2' in batch else layer3
+        layer3 = batch['layer3'].float().permute(0, 1, 4, 2, 3)
+        layer2 = batch['layer2'].float().permute(0, 1, 4, 2, 3) if 'layer2' in batch else layer3
         return layer2, layer3
     images = batch['images'].permute(0, 1, 4, 2, 3)
     layers = network.backbone(normalize(images.flatten(0, 1)))

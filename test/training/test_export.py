@@ -53,7 +53,7 @@ def test_backbone_is_the_one_of_the_network_not_of_the_classifier(tmp_path: Path
 
 def test_runs_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
     one = _checkpoint(tmp_path, 1.0, ['classifier'])
-    with pytest.raises(CheckpointError, match='same part .*classifier'):
+    with pytest.raises(CheckpointError, match=r'same part .*classifier'):
         export([one, _checkpoint(tmp_path, 2.0, ['classifier'])], tmp_path / 'x.safetensors')
     with pytest.raises(CheckpointError, match='different networks'):
         export(
