@@ -14,6 +14,8 @@ from torch.nn import functional
 #: Of the kernel; stride 1, padding 1 and one deformable group are the only form in use.
 KERNEL_SIZE = 3
 TAPS = KERNEL_SIZE**2
+#: Cells of zeros before and after a feature map, so that every tap has its four cells.
+_BORDER = (1, 2)
 
 
 def deform_conv(
@@ -33,10 +35,13 @@ def deform_conv(
     if compiled is not None:
         return compiled(features, offsets, weight, bias, padding=1, mask=mask)
     indices, weights = _bilinear_taps(offsets, mask)
-    table = features.permute(0, 2, 3, 1).reshape(-1, channels)
+    table = functional.pad(features.permute(0, 2, 3, 1), (0, 0, *_BORDER, *_BORDER))
     # A weighted sum of four rows per tap, which is what embedding_bag computes in one pass.
     columns = functional.embedding_bag(
-        indices, table, mode='sum', per_sample_weights=weights.to(table.dtype)
+        indices,
+        table.reshape(-1, channels),
+        mode='sum',
+        per_sample_weights=weights.to(table.dtype),
     )
     kernel = weight.permute(0, 2, 3, 1).reshape(weight.shape[0], -1)
     result = functional.linear(columns.view(-1, TAPS * channels), kernel, bias)
@@ -71,34 +76,35 @@ def _check(features: Tensor, offsets: Tensor, mask: Tensor, weight: Tensor) -> N
 def _bilinear_taps(offsets: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Return the four cells around every tap and their weights, both (N H W 9, 4).
 
-    Cells are rows of the feature map flattened over batch, rows and columns. Cells outside weigh
-    nothing. At least in float32: a cell index needs more digits than bfloat16 has.
+    Cells are rows of the feature map with its border of zeros, flattened over batch, rows and
+    columns. At least in float32: a cell index needs more digits than bfloat16 has.
     """
     count, _, height, width = offsets.shape
     dtype = torch.promote_types(offsets.dtype, torch.float32)
-    moves = offsets.to(dtype).view(count, TAPS, 2, height, width).permute(2, 0, 3, 4, 1)
+    moves = offsets.permute(0, 2, 3, 1).to(dtype).reshape(count, height, width, TAPS, 2)
+    factors = mask.permute(0, 2, 3, 1).to(dtype)
     tap = torch.arange(TAPS, device=offsets.device)
     rows = torch.arange(height, device=offsets.device).view(-1, 1, 1)
     columns = torch.arange(width, device=offsets.device).view(-1, 1)
-    y, over_y = _axis_taps(moves[0] + (rows + tap // KERNEL_SIZE - 1), height)
-    x, over_x = _axis_taps(moves[1] + (columns + tap % KERNEL_SIZE - 1), width)
-    start = torch.arange(count, device=offsets.device).view(-1, 1, 1, 1, 1) * (height * width)
-    indices = (start + y * width).unsqueeze(-1) + x.unsqueeze(-2)
-    over_y = over_y * mask.to(dtype).permute(0, 2, 3, 1).unsqueeze(-1)
-    weights = over_y.unsqueeze(-1) * over_x.unsqueeze(-2)
-    return indices.view(-1, 4), weights.view(-1, 4)
+    y, below = _split(moves[..., 0] + (rows + tap // KERNEL_SIZE - 1), height)
+    x, right = _split(moves[..., 1] + (columns + tap % KERNEL_SIZE - 1), width)
+    stride = width + sum(_BORDER)
+    start = torch.arange(count, dtype=torch.int32, device=offsets.device).view(-1, 1, 1, 1)
+    first = (start * (height + sum(_BORDER)) + y) * stride + x
+    corners = first.new_tensor((0, 1, stride, stride + 1))
+    lower = factors * below
+    upper = factors - lower
+    upper_right, lower_right = upper * right, lower * right
+    weights = torch.stack((upper - upper_right, upper_right, lower - lower_right, lower_right), -1)
+    return (first.unsqueeze(-1) + corners).reshape(-1, 4), weights.reshape(-1, 4)
 
 
-def _axis_taps(position: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Two neighbouring cells of each position on one axis and their weights, (..., 2)."""
+def _split(position: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Cell before each position on one axis, counted with the border, and the share beyond it."""
     # Beyond one cell outside nothing contributes any more, however far an offset points.
     position = position.clamp(-1, size)
-    lower = position.detach().floor()
-    share = position - lower
-    cells = torch.stack((lower, lower + 1), -1)
-    inside = (cells >= 0) & (cells < size)
-    weights = torch.stack((1 - share, share), -1) * inside
-    return cells.clamp(0, size - 1).long(), weights
+    cell = position.detach().floor()
+    return cell.to(torch.int32) + _BORDER[0], position - cell
 
 
 class DeformConv(nn.Module):
