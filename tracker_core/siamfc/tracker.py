@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tracker_core.box import Box
+from tracker_core.confidence import StateJudge, logistic
 from tracker_core.inference import Precision, choose_dtype, prepare
 from tracker_core.search_region import crop_square
 from tracker_core.siamfc.network import STRIDE, SiamFC, cross_correlate
-from tracker_core.tracker import Estimate, Image, TrackState, check_box, check_image
+from tracker_core.tracker import Estimate, Image, check_box, check_image
 
 Map = NDArray[np.float32]
 
@@ -69,7 +70,7 @@ class _Target:
     scale: float
     largest_scale: float
     first_peak: float
-    frames_below: int = 0
+    judge: StateJudge
 
 
 class SiamFCTracker:
@@ -116,6 +117,7 @@ class SiamFCTracker:
             scale=1.0,
             largest_scale=min(self.settings.scale_limits[1], ratio),
             first_peak=1.0,
+            judge=self._new_judge(),
         )
         target.first_peak = float(self._respond(target, image).max())
         self._target, self._response = target, None
@@ -192,26 +194,18 @@ class SiamFCTracker:
         scale = target.scale * ((1 - damping) + damping * factor)
         target.scale = min(max(scale, self.settings.scale_limits[0]), target.largest_scale)
 
-    def _estimate(self, target: _Target, peak: float) -> Estimate:
+    def _new_judge(self) -> StateJudge:
         settings = self.settings
-        confidence = response_confidence(peak / target.first_peak, settings)
-        below = confidence < settings.lost_threshold
-        target.frames_below = target.frames_below + 1 if below else 0
-        if confidence >= settings.tracking_threshold:
-            state = TrackState.TRACKING
-        elif target.frames_below >= settings.lost_after:
-            state = TrackState.LOST
-        else:
-            state = TrackState.UNCERTAIN
+        return StateJudge(
+            settings.tracking_threshold, settings.lost_threshold, settings.lost_after
+        )
+
+    def _estimate(self, target: _Target, peak: float) -> Estimate:
+        settings, relative = self.settings, peak / target.first_peak
+        confidence = logistic(relative, settings.confidence_offset, settings.confidence_slope)
         width, height = target.width * target.scale, target.height * target.scale
         box = Box(target.x - (width - 1) / 2, target.y - (height - 1) / 2, width, height)
-        return Estimate(box, confidence, state)
-
-
-def response_confidence(relative_peak: float, settings: SiamFCSettings) -> float:
-    """Map a response peak relative to that of the first frame to [0, 1] by a logistic curve."""
-    exponent = -settings.confidence_slope * (relative_peak - settings.confidence_offset)
-    return 1.0 / (1.0 + math.exp(min(exponent, 700.0)))
+        return Estimate(box, confidence, target.judge.judge(confidence))
 
 
 def _centred(count: int) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ import torch
 from tracker_core import Box, TrackState, build_tracker
 from tracker_core.factory import default_settings
 from tracker_core.settings import override
-from tracker_core.siamfc.tracker import SiamFCSettings, response_confidence
+from tracker_core.siamfc.tracker import SiamFCSettings
 
 BOX = Box(50, 40, 30, 30)
 
@@ -56,13 +56,12 @@ def test_response_map_is_up_sampled_sixteen_times(shared, frames):
     assert abs(row - 135.5) < 16 and abs(column - 135.5) < 16
 
 
-def test_confidence_is_one_half_at_the_offset_and_monotonic():
-    settings = SiamFCSettings(confidence_offset=0.4, confidence_slope=10.0)
-    assert response_confidence(0.4, settings) == pytest.approx(0.5)
-    assert response_confidence(0.5, settings) == pytest.approx(1 / (1 + math.exp(-1)))
-    values = [response_confidence(peak, settings) for peak in np.linspace(-1e4, 1e4, 101)]
-    assert values == sorted(values)
-    assert 0 <= values[0] < 1e-6 and values[-1] == 1
+def test_confidence_is_that_of_the_peak_relative_to_the_first(shared, frames):
+    shared.initialize(frames[0], BOX)
+    target, settings = shared._target, shared.settings
+    estimate = shared._estimate(target, settings.confidence_offset * target.first_peak)
+    assert estimate.confidence == pytest.approx(0.5)
+    assert shared._estimate(target, 0.9 * target.first_peak).confidence > 0.9
 
 
 def test_states_follow_the_confidence(shared, frames):
