@@ -205,6 +205,7 @@ def _speed(arguments: argparse.Namespace) -> int:
         print(f'{spec.label}: {results[-1].fps:.1f} frames/s', file=sys.stderr)
     print(f'{arguments.frames} frames of 640 x 480, medians, {results[0].device}\n')
     print(markdown(*speed_table(results)))
+    print()
     print(markdown(*steps_table(results)))
     return 0
 
