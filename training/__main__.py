@@ -90,8 +90,14 @@ def _export(arguments: list[str]) -> int:
         help='last.pt or best.pt of a run; of several, where each trained other parts',
     )
     parser.add_argument('--output', type=Path, required=True, help='.safetensors file to write')
+    parser.add_argument(
+        '--max-megabytes',
+        type=float,
+        help='store the largest tensors in 8 bits, as many as it takes to get below this size',
+    )
     options = parser.parse_args(arguments)
-    export(options.checkpoints, options.output)
+    limit = options.max_megabytes
+    export(options.checkpoints, options.output, None if limit is None else int(limit * 1e6))
     print(f'wrote {options.output}')
     return 0
 

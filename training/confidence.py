@@ -63,7 +63,8 @@ def calibrate(path: Path, clips: Sequence[Path]) -> Calibration:
         'confidence_offset': round(result.offset, 4),
         'confidence_slope': round(result.slope, 4),
     }
-    weights.save(path, load_file(path), dataclasses.replace(info, settings=settings))
+    changed = dataclasses.replace(info, settings=settings)
+    weights.save(path, load_file(path), changed, dtype=None)
     return result
 
 

@@ -13,11 +13,12 @@ from training import checkpoint
 from training.checkpoint import CheckpointError
 
 
-def export(sources: Sequence[Path], target: Path) -> Path:
+def export(sources: Sequence[Path], target: Path, max_bytes: int | None = None) -> Path:
     """Write the weights of a checkpoint as fp16 safetensors with their origin.
 
     Of runs that each trained other parts of one network, all checkpoints are given: every part is
-    taken from the run that trained it. Raises CheckpointError where they do not fit together.
+    taken from the run that trained it. A file of more than `max_bytes` has its largest tensors in
+    8 bits. Raises CheckpointError where the checkpoints do not fit together.
     """
     states = [checkpoint.load(source) for source in sources]
     first = states[0]['recipe']
@@ -27,7 +28,7 @@ def export(sources: Sequence[Path], target: Path) -> Path:
         licence=first['licence'] or 'unknown',
         notes='; '.join(_describe(state) for state in states),
     )
-    return weights.save(target, _merge(states), info)
+    return weights.save(target, _merge(states), info, max_bytes=max_bytes)
 
 
 def _merge(states: list[dict[str, Any]]) -> dict[str, Tensor]:

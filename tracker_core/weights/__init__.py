@@ -20,6 +20,7 @@ import tracker_core
 from tracker_core.atomic import replacing
 from tracker_core.weights.errors import WeightsError
 from tracker_core.weights.published import Checkpoint, read_checkpoint
+from tracker_core.weights.quantization import dequantize, quantize_largest
 
 __all__ = [
     'INSTALLED',
@@ -69,14 +70,18 @@ def save(
     tensors: Mapping[str, Tensor],
     info: WeightsInfo,
     dtype: torch.dtype | None = torch.float16,
+    max_bytes: int | None = None,
 ) -> Path:
     """Write tensors and metadata to `path`, whole or not at all.
 
-    Floating-point tensors are stored as `dtype` (None: as they are). Raises WeightsError where a
-    value is not finite in that type.
+    Floating-point tensors are stored as `dtype` (None: as they are). Where that is more than
+    `max_bytes` altogether, the largest ones are stored in 8 bits until it is not. Raises
+    WeightsError where a value is not finite in `dtype`.
     """
     path = Path(path)
     stored = {name: _stored(name, tensor, dtype) for name, tensor in tensors.items()}
+    if max_bytes is not None:
+        stored = quantize_largest(stored, max_bytes)
     metadata = {'format': _FORMAT, 'info': json.dumps(dataclasses.asdict(info))}
     with replacing(path) as temporary:
         # Not save_file(), whose files only their owner may read, whatever the umask.
@@ -110,7 +115,8 @@ def load_into(network: nn.Module, path: str | os.PathLike[str], tracker: str) ->
         info = _info(file, path)
         if info.tracker != tracker:
             raise WeightsError(f'{path} holds weights of {info.tracker!r}, not of {tracker!r}')
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors = dequantize(stored)
     load_tensors(network, tensors, str(path))
     return info
 
