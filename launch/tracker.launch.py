@@ -1,4 +1,4 @@
-"""Start the tracker node: ``ros2 launch tracker_ros tracker.launch.py model:=siamfc``.
+"""Start the tracker node: ``ros2 launch tracker_ros tracker.launch.py model:=dimp18``.
 
 ``ros2 launch tracker_ros tracker.launch.py --show-args`` lists the arguments. An argument that is
 not given leaves the parameter file, and what that leaves open the node, to decide.

@@ -1,6 +1,6 @@
 """Track one object through a video and save what was found.
 
-python -m tracker_core clip.mp4 --model siamfc --box 120 80 60 90 --output out.mp4
+python -m tracker_core clip.mp4 --model dimp18 --box 120 80 60 90 --output out.mp4
 python -m tracker_core frames/  --box 120,80,60,90 --save boxes.txt
 python -m tracker_core clip.mp4                      (draw the box with the mouse)
 """
@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('video', help='video file, folder of images, or camera number')
-    parser.add_argument('--model', default='siamfc', help=f'one of: {", ".join(tracker_names())}')
+    parser.add_argument('--model', default='dimp18', help=f'one of: {", ".join(tracker_names())}')
     parser.add_argument(
         '--box',
         nargs='+',

@@ -42,7 +42,7 @@ class NodeSettings:
     """The values of all parameters. Defaults are written here and nowhere else."""
 
     model: str = _parameter(
-        'siamfc', 'Tracker to run, by name; a wrong name is refused with the list of valid ones.'
+        'dimp18', 'Tracker to run, by name; a wrong name is refused with the list of valid ones.'
     )
     weights: str = _parameter(
         '', "Weights file. Empty: the ones shipped for the model; 'random': none (for trials)."
