@@ -25,6 +25,8 @@ from training.augmentation import (
 from training.frames import Track
 
 Boxes = NDArray[np.float64]
+#: All of a box, relative to it.
+_WHOLE = np.array([0.0, 0.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ class SearchAreaSettings:
     or one. Crops are always shifted into the image as far as they fit."""
     max_scale_change: float = 1.5
     """Largest factor by which `inside` and `inside_major` make a crop smaller."""
+    part: float = 0.0
+    """Share of the examples of a still image whose target is a part of the annotated object. Not
+    published: it teaches the box regressor to keep to the part that the first box shows."""
 
 
 def make_example(
@@ -69,9 +74,12 @@ def make_example(
         appearance.low_resolution,
     )
     factor = rng.uniform(1.5, 4.0) if small else 1.0
+    still = len(track.frames) == 1
+    part = _draw_part(rng) if still and settings.part and rng.random() < settings.part else _WHOLE
     images, boxes = [], []
     for index, position in enumerate(draw_causal(track.frames, settings, rng)):
         box = track.boxes_ltwh[position]
+        box = np.concatenate([box[:2] + part[:2] * box[2:], part[2:] * box[2:]])
         is_test = index >= settings.train_frames
         around = jitter_box(box, rng, settings, is_test=is_test)
         image, box = cut_search_area(track.image(int(position)), box, around, settings)
@@ -85,6 +93,12 @@ def make_example(
         images.append(image)
         boxes.append(box)
     return {'images': np.stack(images), 'boxes_ltwh': np.stack(boxes).astype(np.float32)}
+
+
+def _draw_part(rng: np.random.Generator) -> Boxes:
+    """Part of a box, relative to it, between a third and nearly all of each side."""
+    size = rng.uniform(0.35, 0.9, 2)
+    return np.concatenate([rng.random(2) * (1 - size), size])
 
 
 def draw_causal(

@@ -144,3 +144,48 @@ def test_grey_and_gain_change_the_light(tmp_path: Path) -> None:
     levels = lit['images'][:, 0, 0, 1]
     assert len(set(levels.tolist())) > 1 and (abs(levels / 30 - 1) <= 0.22).all()
     assert (plain['images'][:, 0, 0, 1] == 30).all()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Still:
+    """A still image with one object, as the sampler sees it."""
+
+    frames: np.ndarray = dataclasses.field(default_factory=lambda: np.array([0]))
+    name = scene = 'still'
+    weight = 1.0
+    boxes_ltwh: np.ndarray = dataclasses.field(
+        default_factory=lambda: np.array([[150.0, 100.0, 80.0, 100.0]])
+    )
+
+    def image(self, position: int) -> np.ndarray:
+        return _painted((150, 100, 80, 100))
+
+
+def test_part_of_a_still_object_is_the_same_in_all_frames() -> None:
+    """The part lies in the object, and all crops of an example are cut around the same one."""
+    plain = AppearanceSettings()
+    settings = dataclasses.replace(
+        SETTINGS, part=1.0, train_scale_jitter=0, test_scale_jitter=0, train_center_jitter=0,
+        test_center_jitter=0,
+    )  # fmt: skip
+    aspects = set()
+    for seed in range(5):
+        example = make_example(_Still(), np.random.default_rng(seed), settings, plain)
+        boxes = example['boxes_ltwh']
+        assert boxes == pytest.approx(np.repeat(boxes[:1], 6, 0))
+        left, top, width, height = boxes[0].astype(int)
+        inside = example['images'][0][top + 2 : top + height - 2, left + 2 : left + width - 2]
+        assert inside.min() > 150
+        aspects.add(round(float(boxes[0, 2] / boxes[0, 3]), 3))
+    assert len(aspects) == 5
+
+
+def test_recordings_and_the_default_keep_the_whole_object() -> None:
+    settings = dataclasses.replace(SETTINGS, part=1.0)
+    plain = AppearanceSettings()
+    boxes = np.array([[150.0, 100.0, 80.0, 100.0]] * 3)
+    recording = _Still(np.arange(3), boxes)
+    for track, chosen in ((recording, settings), (_Still(), SETTINGS)):
+        example = make_example(track, np.random.default_rng(1), chosen, plain)
+        aspect = example['boxes_ltwh'][:, 2] / example['boxes_ltwh'][:, 3]
+        assert aspect == pytest.approx(np.full(6, 0.8), rel=1e-5)
