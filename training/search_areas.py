@@ -25,6 +25,8 @@ from training.augmentation import (
 from training.frames import Track
 
 Boxes = NDArray[np.float64]
+#: Shortest side of a part of an object, in pixels.
+_LEAST_PART = 16.0
 #: All of a box, relative to it.
 _WHOLE = np.array([0.0, 0.0, 1.0, 1.0])
 
@@ -75,7 +77,9 @@ def make_example(
     )
     factor = rng.uniform(1.5, 4.0) if small else 1.0
     still = len(track.frames) == 1
-    part = _draw_part(rng) if still and settings.part and rng.random() < settings.part else _WHOLE
+    part = _WHOLE
+    if still and settings.part and rng.random() < settings.part:
+        part = _draw_part(track.boxes_ltwh[0], rng)
     images, boxes = [], []
     for index, position in enumerate(draw_causal(track.frames, settings, rng)):
         box = track.boxes_ltwh[position]
@@ -95,9 +99,9 @@ def make_example(
     return {'images': np.stack(images), 'boxes_ltwh': np.stack(boxes).astype(np.float32)}
 
 
-def _draw_part(rng: np.random.Generator) -> Boxes:
-    """Part of a box, relative to it, between a third and nearly all of each side."""
-    size = rng.uniform(0.35, 0.9, 2)
+def _draw_part(box: Boxes, rng: np.random.Generator) -> Boxes:
+    """Part of a box, relative to it: a third to nearly all of each side, at least some pixels."""
+    size = np.maximum(rng.uniform(0.35, 0.9, 2), np.minimum(_LEAST_PART / box[2:], 1))
     return np.concatenate([rng.random(2) * (1 - size), size])
 
 
