@@ -16,7 +16,7 @@ from tracker_core.weights import WeightsError
 from training.checkpoint import CheckpointError
 from training.datasets import DataError
 from training.loop import DivergedError, Run, StoppedError
-from training.recipe import Recipe, RecipeError, read_recipe
+from training.recipe import DiMPRecipe, Recipe, RecipeError, read_recipe
 
 EPILOG = """\
 examples:
@@ -134,7 +134,13 @@ def _features(arguments: list[str]) -> int:
     parser.add_argument('--shard', type=int, default=0, help='part of the work, from 0')
     parser.add_argument('--shards', type=int, default=1, help='number of parts')
     options = parser.parse_args(arguments)
-    print(f'stored in {store_features(_read_recipe(options), options.shard, options.shards)}')
+    recipe = _read_recipe(options)
+    if not isinstance(recipe, DiMPRecipe):
+        raise RecipeError(
+            f'{options.recipe} is a recipe of {recipe.recipe}, which stores no features of its '
+            'own: name a recipe of DiMP, such as config/training/dimp18_small.yaml'
+        )
+    print(f'stored in {store_features(recipe, options.shard, options.shards)}')
     return 0
 
 

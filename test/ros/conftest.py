@@ -17,7 +17,7 @@ os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 
 #: A network with random weights follows the square of harness.scene(); one scale is fastest.
-QUICK = {'weights': 'random'}
+QUICK = {'model': 'siamfc', 'weights': 'random'}
 
 
 @pytest.fixture(scope='session')

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.ros
 FRAMES = 45
 #: Random weights follow this clip, a bright square on a dull ground. It is played so slowly that
 #: a busy machine tracks enough of it.
-QUICK = ('--weights', 'random', '--rate', '3')
+QUICK = ('--model', 'siamfc', '--weights', 'random', '--rate', '3')
 
 
 @pytest.fixture(scope='module')

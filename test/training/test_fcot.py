@@ -124,7 +124,7 @@ def test_steps_lower_the_loss(batch: dict[str, Tensor]) -> None:
     optimizer = fcot.build_optimizer(network, recipe)
     fcot.start_training(network, recipe)
     values = []
-    for _ in range(3):
+    for _ in range(6):
         value, watched = fcot.loss(network, batch, recipe)
         optimizer.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]

@@ -108,6 +108,13 @@ def test_mistakes_are_told_without_a_traceback(
     assert 'Traceback' not in error
 
 
+def test_features_are_for_recipes_that_store_some(
+    recipe: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(['features', recipe]) == 1
+    assert 'is a recipe of siamfc, which stores no features' in capsys.readouterr().err
+
+
 def test_help_shows_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(['--help'])
