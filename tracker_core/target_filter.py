@@ -64,21 +64,6 @@ def correlate_transposed(features: Tensor, residuals: Tensor, size: int) -> Tens
     return taps.transpose(1, 2).reshape(targets, channels, size, size).flip(-2, -1)
 
 
-class InstanceL2Norm(nn.Module):
-    """Scale every sample (N, C, H, W) to a mean square of scale**2 over all its values."""
-
-    def __init__(self, scale: float) -> None:
-        super().__init__()
-        self.scale = scale
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return the scaled features; their norm is summed in float32."""
-        wide = features.float()
-        squares = wide.square().sum((1, 2, 3), keepdim=True)
-        factor = self.scale * (wide[0].numel() / (squares + 1e-5)).sqrt()
-        return (wide * factor).to(features.dtype)
-
-
 class FilterInitializer(nn.Module):
     """Start of a filter: features pooled over the target, mean over the samples (section 3.3)."""
 
@@ -319,43 +304,6 @@ class _DensityProblem:
     def loss(self, scores: Tensor) -> Tensor:
         missed = scores.flatten(2).logsumexp(-1) - (self.label * scores).sum((2, 3))
         return (self.weight[..., 0, 0] * missed).sum() / scores.shape[1]
-
-
-class Classifier(nn.Module):
-    """Features that tell targets apart, and the predictor of a target's filter (figure 2).
-
-    The filter starts from features pooled at the stride of the optimiser.
-    """
-
-    def __init__(
-        self,
-        feature_extractor: nn.Sequential,
-        channels: int,
-        optimizer: SteepestDescent | DensityDescent,
-    ) -> None:
-        super().__init__()
-        self.feature_extractor = feature_extractor
-        self.filter_initializer = FilterInitializer(channels, FILTER_SIZE, optimizer.stride)
-        self.filter_optimizer = optimizer
-
-    def fit(
-        self,
-        features: Tensor,
-        boxes_ltwh: Tensor,
-        iterations: int,
-        sample_weights: Tensor | None = None,
-        *,
-        with_losses: bool = False,
-    ) -> FilterFit:
-        """Predict the filters of S targets from N samples each (section 3.3 and algorithm 1).
-
-        features: (N, S, C, H, W); boxes_ltwh: (N, S, 4) in input pixels; sample_weights: (N, S).
-        """
-        start = self.filter_initializer(features, boxes_ltwh)
-        fit: FilterFit = self.filter_optimizer(
-            start, features, boxes_ltwh, iterations, sample_weights, with_losses=with_losses
-        )
-        return fit
 
 
 def _score_shape(features: Tensor, size: int) -> tuple[int, int]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
-from tracker_core import weights
 from tracker_core.dcfst import network as networks
 from tracker_core.dcfst.grid import LABEL_SIGMA, Grid
 from tracker_core.dcfst.network import DCFST, initialize_weights, normalize_columns
 from tracker_core.dcfst.ridge_regression import solve
 from tracker_core.iou_net import Pair
 from tracker_core.resnet import normalize
-from tracker_core.weights import WeightsError
+from tracker_core.weights import load_part
 from training.backbone import load_backbone
 from training.dcfst_settings import DCFSTSettings
 from training.shrinkage_loss import shrinkage_loss
@@ -118,22 +115,8 @@ def build_network(recipe: DCFSTRecipe) -> DCFST:
         backbone = load_backbone(cast('DiMPRecipe', recipe))
         network.feature_extractor.load_state_dict(backbone.state_dict())
     if recipe.settings.box_regressor:
-        _take_box_regressor(network, recipe.settings.box_regressor)
+        load_part(network.bb_regressor, 'bb_regressor', recipe.settings.box_regressor)
     return network
-
-
-def _take_box_regressor(network: DCFST, source: str) -> None:
-    """Fill the box regressor from a weights file, given by its path or as a shipped name."""
-    path = Path(source) if source.endswith(weights.SUFFIX) else weights.shipped_path(source)
-    if not path.is_file():
-        raise WeightsError(f'settings.box_regressor: no weights file {path}')
-    prefix = 'bb_regressor.'
-    tensors = {
-        name.removeprefix(prefix): tensor.float() if tensor.is_floating_point() else tensor
-        for name, tensor in load_file(path).items()
-        if name.startswith(prefix)
-    }
-    weights.load_tensors(network.bb_regressor, tensors, f'the box regressor in {path}')
 
 
 def build_optimizer(network: DCFST, recipe: DCFSTRecipe) -> torch.optim.Optimizer:

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Final, cast
 import torch
 from torch import Tensor, nn
 
+from tracker_core.classifier import Classifier
+from tracker_core.deform_conv import DeformConv
 from tracker_core.fcot import network as networks
 from tracker_core.fcot.network import FCOT, Pyramid
 from tracker_core.fcot.side_regression import SideTargets, side_patches, side_targets
 from tracker_core.resnet import STRIDES, normalize
-from tracker_core.target_filter import Classifier, correlate
+from tracker_core.target_filter import correlate
+from tracker_core.weights import load_part
 from training.backbone import load_backbone
 from training.dimp_losses import hinge_loss, make_labels
 from training.fcot_settings import FCOTSettings, Part
@@ -162,11 +165,22 @@ def build_network(recipe: FCOTRecipe) -> FCOT:
         torch.manual_seed(recipe.schedule.seed)
         network: FCOT = BUILDERS[recipe.recipe]()
     network.regressor_72.levels = recipe.settings.regression_levels
+    if recipe.settings.plain_start:
+        _start_plain(network)
     if recipe.backbone:
         network.feature_extractor.load_state_dict(
             load_backbone(cast('DiMPRecipe', recipe)).state_dict()
         )
+    if recipe.settings.coarse_classifier:
+        load_part(network.classifier_18, 'classifier', recipe.settings.coarse_classifier)
     return network
+
+
+def _start_plain(network: FCOT) -> None:
+    """Let deformable convolutions begin with their taps on the grid."""
+    for module in network.modules():
+        if isinstance(module, DeformConv):
+            nn.init.zeros_(module.conv_offset_mask.weight)
 
 
 def build_optimizer(network: FCOT, recipe: FCOTRecipe) -> torch.optim.Optimizer:

@@ -31,6 +31,12 @@ class FCOTSettings:
         'regressor_72',
     )
     """What is trained; 'regressor_72' is the regressor without its optimiser."""
+    coarse_classifier: str = ''
+    """Weights of DiMP on the same encoder that classifier_18 starts from, as the authors do: a
+    file, or the name of shipped ones such as `dimp18`."""
+    plain_start: bool = False
+    """Deformable convolutions start with their taps on the grid, as Zhu et al. 2019 do, and not
+    with the random offsets of the authors' code, which a short training hardly gets over."""
     iterations: int = 5
     """Steps of the classifiers' optimisers that the loss looks through."""
     side_iterations: int = 5

@@ -10,7 +10,6 @@ from torch.nn import functional
 from tracker_core.target_filter import (
     DensityDescent,
     FilterInitializer,
-    InstanceL2Norm,
     SteepestDescent,
     correlate,
     correlate_transposed,
@@ -180,11 +179,3 @@ def test_initializer_pools_the_mean_of_its_samples():
     filters = initializer(torch.randn(2, 1, 3, 18, 18), boxes)
     expected = torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1).expand(1, 3, 4, 4)
     torch.testing.assert_close(filters, expected)
-
-
-def test_instance_norm_fixes_the_mean_square_of_every_sample():
-    features = torch.randn(2, 4, 7, 5) * torch.tensor([0.1, 30.0]).view(2, 1, 1, 1)
-    normed = InstanceL2Norm(0.25)(features)
-    squares = normed.square().mean((1, 2, 3))
-    torch.testing.assert_close(squares, torch.full((2,), 0.0625), rtol=1e-4, atol=0)
-    assert InstanceL2Norm(0.25)(features.bfloat16()).dtype == torch.bfloat16

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tracker_core.dcfst.network import normalize_columns
-from tracker_core.weights import WeightsError, WeightsInfo, save
+from tracker_core.weights import WeightsInfo, save
 from training import dcfst
 from training.dcfst_examples import StoredPairs, draw_boxes
 from training.dcfst_settings import DCFSTSettings, PairSettings
@@ -121,7 +121,7 @@ def test_box_regressor_of_other_weights(tmp_path: Path, network: Any) -> None:
         assert torch.equal(built.bb_regressor.state_dict()[name], value)
     ours, theirs = (n.location_predictor.fc3.linear.weight for n in (built, network))
     assert not torch.equal(ours, theirs)
-    with pytest.raises(WeightsError, match='no weights file'):
+    with pytest.raises(FileNotFoundError, match='no weights file'):
         dcfst.build_network(_recipe(box_regressor=str(tmp_path / 'absent.safetensors')))
 
 

@@ -1,14 +1,19 @@
 """Recipe of FCOT: loss of the sides, the two stages, the schedule."""
 
+import dataclasses
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from tracker_core.deform_conv import DeformConv
 from tracker_core.fcot.network import FCOT
 from tracker_core.fcot.side_regression import side_targets
+from tracker_core.weights import WeightsInfo, save
 from training import fcot
 from training.fcot_settings import FCOTSettings
 from training.recipe import FCOTRecipe, FCOTSchedule
@@ -35,6 +40,31 @@ def batch() -> dict[str, Tensor]:
     images = torch.randint(0, 255, (2, 2, 64, 64, 3), dtype=torch.uint8, generator=generator)
     boxes = torch.tensor([20.0, 24.0, 24.0, 20.0]).expand(2, 2, 4)
     return {'images': images, 'boxes_ltwh': boxes, 'scene': torch.arange(2)}
+
+
+def test_coarse_classifier_of_other_weights(tmp_path: Path, network: FCOT) -> None:
+    path = tmp_path / 'dimp18.safetensors'
+    state = {f'classifier.{k}': v for k, v in network.classifier_18.state_dict().items()}
+    save(path, {**state, 'bb_regressor.weight': torch.zeros(2)}, WeightsInfo('dimp18'), None)
+    recipe = _recipe(coarse_classifier=str(path))
+    recipe = dataclasses.replace(recipe, schedule=FCOTSchedule(seed=5))
+    built = fcot.build_network(recipe)
+    for name, value in network.classifier_18.state_dict().items():
+        assert torch.equal(built.classifier_18.state_dict()[name], value)
+    ours, theirs = (n.classifier_72.filter_initializer.filter_conv for n in (built, network))
+    assert not torch.equal(ours.weight, theirs.weight)
+    with pytest.raises(FileNotFoundError, match='no weights file'):
+        fcot.build_network(_recipe(coarse_classifier=str(tmp_path / 'absent.safetensors')))
+
+
+@pytest.mark.parametrize('plain', [False, True])
+def test_plain_start_leaves_the_taps_on_the_grid(plain: bool) -> None:
+    head = fcot.build_network(_recipe(plain_start=plain)).regressor_72.reg_head_36
+    layer = head[3]
+    assert isinstance(layer, DeformConv)
+    features = torch.randn(1, 128, 6, 6)
+    half = functional.conv2d(features, layer.weight / 2, layer.bias, padding=1)
+    assert torch.allclose(layer(features), half, atol=1e-5) == plain
 
 
 def test_overlap_loss_by_hand() -> None:

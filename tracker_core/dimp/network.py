@@ -6,19 +6,12 @@ whose unused fourth stage of the backbone and `fc` are dropped.
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor, nn
 
+from tracker_core.classifier import Classifier, classifier_of_resnet18, classifier_of_resnet50
 from tracker_core.iou_net import IoUNet
-from tracker_core.resnet import BasicBlock, ResNet, resnet18, resnet50
-from tracker_core.target_filter import (
-    FILTER_SIZE,
-    Classifier,
-    DensityDescent,
-    InstanceL2Norm,
-    SteepestDescent,
-)
+from tracker_core.resnet import ResNet, resnet18, resnet50
+from tracker_core.target_filter import DensityDescent, SteepestDescent
 
 #: Input pixels per cell of the score map.
 STRIDE = 16
@@ -72,27 +65,8 @@ def super_dimp() -> DiMP:
 
 
 def _on_resnet18(optimizer: SteepestDescent | DensityDescent) -> DiMP:
-    features = nn.Sequential(BasicBlock(256, 256), _final_convolution(256, 256), _norm(256))
-    return DiMP(resnet18(), Classifier(_drawn(features), 256, optimizer))
+    return DiMP(resnet18(), classifier_of_resnet18(optimizer))
 
 
 def _on_resnet50(optimizer: SteepestDescent | DensityDescent) -> DiMP:
-    features = nn.Sequential(_final_convolution(1024, 512), _norm(512))
-    return DiMP(resnet50(), Classifier(_drawn(features), 512, optimizer))
-
-
-def _final_convolution(inputs: int, outputs: int) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-
-
-def _norm(channels: int) -> InstanceL2Norm:
-    return InstanceL2Norm(math.sqrt(1 / (channels * FILTER_SIZE**2)))
-
-
-def _drawn(features: nn.Sequential) -> nn.Sequential:
-    """Draw convolutions N(0, sqrt(2 / (k k outputs))), as in the backbone."""
-    for module in features.modules():
-        if isinstance(module, nn.Conv2d):
-            fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels
-            nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
-    return features
+    return DiMP(resnet50(), classifier_of_resnet50(optimizer))

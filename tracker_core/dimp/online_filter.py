@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from tracker_core.classifier import Classifier
 from tracker_core.dimp.settings import DiMPSettings
 from tracker_core.sample_memory import SampleMemory
-from tracker_core.target_filter import Classifier, correlate
+from tracker_core.target_filter import correlate
 
 
 class OnlineFilter:

@@ -13,23 +13,22 @@ from typing import Literal, NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tracker_core.classifier import (
+    Classifier,
+    InstanceL2Norm,
+    classifier_of_resnet18,
+    classifier_of_resnet50,
+)
 from tracker_core.deform_conv import DeformConv
 from tracker_core.fcot.side_regression import STRIDE, SideDescent
 from tracker_core.resnet import STRIDES, ResNet, resnet18, resnet50
 from tracker_core.roi_pool import roi_pool
-from tracker_core.target_filter import (
-    FILTER_SIZE,
-    Classifier,
-    InstanceL2Norm,
-    SteepestDescent,
-)
+from tracker_core.target_filter import FILTER_SIZE, SteepestDescent
 
 #: Channels of the decoder, of the finer classifier and of the regression features.
 CHANNELS = 256
 #: Channels inside the heads.
 _INNER = 128
-#: Channels of the coarser classifier.
-_COARSE_CHANNELS = 512
 #: Side of the regression filter in cells; its four parts give the four sides.
 _SIDE_FILTER = 3
 _SIDES = 4
@@ -158,12 +157,17 @@ def _average(merge: nn.Conv2d) -> None:
 class FCOT(nn.Module):
     """Encoder, decoder, two classifiers and a regressor.
 
+    coarse: the classifier on `layer3` of the encoder, which is that of DiMP on the same encoder.
     norm_scale_coef: the instance norm of the finer classifier's features is scaled by its root;
     the published networks use 1.5 or 2, which their state dict does not tell.
     """
 
     def __init__(
-        self, backbone: ResNet, regression: SideDescent, norm_scale_coef: float = 2.0
+        self,
+        backbone: ResNet,
+        coarse: Classifier,
+        regression: SideDescent,
+        norm_scale_coef: float = 2.0,
     ) -> None:
         super().__init__()
         channels = backbone.channels
@@ -171,7 +175,7 @@ class FCOT(nn.Module):
         self.pyramid_first_conv = DecoderBlock(channels['layer3'])
         self.pyramid_36 = DecoderBlock(channels['layer2'])
         self.pyramid_72 = DecoderBlock(channels['layer1'], smooth=True)
-        self.classifier_18 = _coarse_classifier(channels['layer3'])
+        self.classifier_18 = coarse
         self.classifier_72 = _fine_classifier()
         self.regressor_72 = Regressor(regression)
         self.set_norm_scale(norm_scale_coef)
@@ -194,7 +198,7 @@ class FCOT(nn.Module):
         return Pyramid(map18, map36, self.pyramid_72(layers['layer1'], map36))
 
     def coarse_features(self, layers: dict[str, Tensor]) -> Tensor:
-        """Features (N, 512, H / 16, W / 16) of the coarser classifier."""
+        """Features (N, C, H / 16, W / 16) of the coarser classifier; C is 256 on ResNet-18."""
         features: Tensor = self.classifier_18.feature_extractor(layers['layer3'])
         return features
 
@@ -206,15 +210,6 @@ class FCOT(nn.Module):
     def side_features(self, pyramid: Pyramid) -> Tensor:
         """Features (N, 256, H / 4, W / 4) of the regressor."""
         return self.regressor_72.features(pyramid)
-
-
-def _coarse_classifier(inputs: int) -> Classifier:
-    """The classifier of DiMP-50."""
-    convolution = nn.Conv2d(inputs, _COARSE_CHANNELS, 3, padding=1, bias=False)
-    nn.init.normal_(convolution.weight, std=math.sqrt(2 / (9 * _COARSE_CHANNELS)))
-    norm = InstanceL2Norm(math.sqrt(1 / (_COARSE_CHANNELS * FILTER_SIZE**2)))
-    features = nn.Sequential(convolution, norm)
-    return Classifier(features, _COARSE_CHANNELS, SteepestDescent(STRIDES['layer3']))
 
 
 def _fine_classifier() -> Classifier:
@@ -239,9 +234,14 @@ def fuse_scores(
 
 def fcot() -> FCOT:
     """FCOT on ResNet-50, whose regression is optimised exactly as in the authors' code."""
-    return FCOT(resnet50(), SideDescent(as_released=True))
+    coarse = classifier_of_resnet50(SteepestDescent(STRIDES['layer3']))
+    return FCOT(resnet50(), coarse, SideDescent(as_released=True))
 
 
 def fcot18() -> FCOT:
-    """FCOT on ResNet-18, whose regression is optimised as the paper says (equations 4 to 12)."""
-    return FCOT(resnet18(), SideDescent())
+    """FCOT on ResNet-18 with the coarser classifier of DiMP-18, as FCOT has that of DiMP-50.
+
+    Its regression is optimised as the paper says (equations 4 to 12).
+    """
+    coarse = classifier_of_resnet18(SteepestDescent(STRIDES['layer3']))
+    return FCOT(resnet18(), coarse, SideDescent())

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tracker_core.classifier import Classifier
 from tracker_core.fcot.network import FCOT, Pyramid, fuse_scores
 from tracker_core.fcot.settings import FCOTSettings
 from tracker_core.fcot.side_regression import SideDescent, predict_sides
 from tracker_core.sample_memory import SampleMemory
-from tracker_core.target_filter import Classifier, correlate
+from tracker_core.target_filter import correlate
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Features:
     """What the network makes of N search regions; None where a part is left out."""
 
     coarse: Tensor | None
-    """(N, 512, h, w), of the classifier with 16 px per cell."""
+    """(N, C, h, w), of the classifier with 16 px per cell."""
     fine: Tensor | None
     """(N, 256, h, w), of the classifier with 4 px per cell."""
     sides: Tensor

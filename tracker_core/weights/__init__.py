@@ -34,6 +34,7 @@ __all__ = [
     'import_checkpoint',
     'installed_path',
     'load_into',
+    'load_part',
     'load_tensors',
     'read_checkpoint',
     'read_info',
@@ -115,10 +116,23 @@ def load_into(network: nn.Module, path: str | os.PathLike[str], tracker: str) ->
         info = _info(file, path)
         if info.tracker != tracker:
             raise WeightsError(f'{path} holds weights of {info.tracker!r}, not of {tracker!r}')
-        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    tensors = dequantize(stored)
+        tensors = _tensors(file)
     load_tensors(network, tensors, str(path))
     return info
+
+
+def load_part(part: nn.Module, name: str, source: str) -> None:
+    """Fill part of a network, strictly, from the part `name` of the network in a weights file.
+
+    source: the file, or the name of shipped weights. Raises FileNotFoundError and WeightsError.
+    """
+    path = Path(source) if source.endswith(SUFFIX) else shipped_path(source)
+    with _open(path) as file:
+        _info(file, path)
+        tensors = _tensors(file)
+    prefix = f'{name}.'
+    found = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    load_tensors(part, found, f'{name} in {path}')
 
 
 def load_tensors(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
@@ -157,6 +171,10 @@ def _open(path: Path) -> Any:
             f'{path} is not a safetensors file ({error}); a published checkpoint must first be '
             'converted: python -m tracker_core.weights import FILE --tracker NAME'
         ) from None
+
+
+def _tensors(file: Any) -> dict[str, Tensor]:
+    return dequantize({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
 
 
 def _info(file: Any, path: Path) -> WeightsInfo:

@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import nn
 
+from tracker_core.classifier import Classifier
 from tracker_core.dimp.online_filter import OnlineFilter
 from tracker_core.dimp.settings import PRDIMP18, DiMPSettings
 from tracker_core.settings import override
-from tracker_core.target_filter import Classifier, DensityDescent, SteepestDescent
+from tracker_core.target_filter import DensityDescent, SteepestDescent
 
 BOXES = torch.tensor([[30.0, 30, 40, 40], [20, 34, 40, 40], [44, 20, 40, 40]])
 

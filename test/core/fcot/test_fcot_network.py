@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from tracker_core.classifier import classifier_of_resnet18
 from tracker_core.fcot.network import DecoderBlock, fcot, fcot18, fuse_scores
 from tracker_core.fcot.side_regression import predict_sides
-from tracker_core.target_filter import correlate
+from tracker_core.target_filter import SteepestDescent, correlate
 
 #: Absolute, 20 to 50 times the float32 noise of the reference.
 TOLERANCES = {
@@ -154,18 +155,22 @@ def test_regressor(reference):
     reference.check('offsets', predict_sides(test, fit.filters))
 
 
-def test_light_variant_differs_in_the_encoder_only():
+def test_light_variant_differs_in_encoder_and_coarse_classifier_only():
     """That the full one has the published keys is held by loading the reference weights."""
     with torch.device('meta'):
         full, light = fcot().state_dict(), fcot18().state_dict()
-    heads = {key for key in full if not key.startswith('feature_extractor.')}
-    assert heads == {key for key in light if not key.startswith('feature_extractor.')}
+        coarse = classifier_of_resnet18(SteepestDescent()).state_dict()
+    encoders = ('feature_extractor.', 'classifier_18.')
+    heads = {key for key in full if not key.startswith(encoders)}
+    assert heads == {key for key in light if not key.startswith(encoders)}
     narrow = {key for key in heads if full[key].shape != light[key].shape}
     assert narrow == {
         'pyramid_first_conv.res_conv.weight',
         'pyramid_36.res_conv.weight',
         'pyramid_72.res_conv.weight',
-        'classifier_18.feature_extractor.0.weight',
+    }
+    assert {f'classifier_18.{key}' for key in coarse} == {
+        key for key in light if key.startswith('classifier_18.')
     }
 
 

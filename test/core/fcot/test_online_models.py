@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import nn
 
+from tracker_core.classifier import Classifier
 from tracker_core.fcot.network import Pyramid
 from tracker_core.fcot.online_models import Features, OnlineModels
 from tracker_core.fcot.settings import FCOTSettings
 from tracker_core.fcot.side_regression import SideDescent, predict_sides
 from tracker_core.settings import override
-from tracker_core.target_filter import Classifier, SteepestDescent, correlate
+from tracker_core.target_filter import SteepestDescent, correlate
 
 SETTINGS = FCOTSettings(memory_size=12, every_frame_until=2, update_interval=4)
 CHANNELS, FINE, COARSE = 4, 16, 4
