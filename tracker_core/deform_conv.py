@@ -6,10 +6,13 @@ import importlib
 import importlib.util
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from tracker_core.patches import patches_at
 
 #: Of the kernel; stride 1, padding 1 and one deformable group are the only form in use.
 KERNEL_SIZE = 3
@@ -29,23 +32,44 @@ def deform_conv(
     in everything. Raises ValueError where the shapes do not fit. On CUDA the operator of
     torchvision does the work where it is installed; on CPUs it is several times slower than this.
     """
-    count, channels, height, width = features.shape
+    height, width = features.shape[2:]
     _check(features, offsets, mask, weight)
     compiled = _compiled_operator(features)
     if compiled is not None:
         return compiled(features, offsets, weight, bias, padding=1, mask=mask)
-    indices, weights = _bilinear_taps(offsets, mask)
+    moves = offsets.permute(0, 2, 3, 1).reshape(-1, height, width, TAPS, 2)
+    rows = torch.arange(height, device=features.device).view(-1, 1, 1)
+    columns = torch.arange(width, device=features.device).view(-1, 1)
+    cells = _Cells(rows, columns, moves, mask.permute(0, 2, 3, 1))
+    return _convolve(features, cells, weight, bias).permute(0, 3, 1, 2)
+
+
+class _Cells(NamedTuple):
+    """Where a convolution is computed, with the moves (N, ..., 9, 2) of its taps."""
+
+    rows: Tensor
+    """Of the cells, as `columns`; both broadcast to (N, ..., 9)."""
+    columns: Tensor
+    moves: Tensor
+    factors: Tensor
+    """Of the taps, (N, ..., 9)."""
+
+
+def _convolve(features: Tensor, cells: _Cells, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Values (N, ..., D) in these cells."""
+    channels = features.shape[1]
+    indices, weights = _bilinear_taps(cells, features.shape[2:])
     table = functional.pad(features.permute(0, 2, 3, 1), (0, 0, *_BORDER, *_BORDER))
     # A weighted sum of four rows per tap, which is what embedding_bag computes in one pass.
-    columns = functional.embedding_bag(
+    found = functional.embedding_bag(
         indices,
         table.reshape(-1, channels),
         mode='sum',
         per_sample_weights=weights.to(table.dtype),
     )
     kernel = weight.permute(0, 2, 3, 1).reshape(weight.shape[0], -1)
-    result = functional.linear(columns.view(-1, TAPS * channels), kernel, bias)
-    return result.view(count, height, width, -1).permute(0, 3, 1, 2)
+    result = functional.linear(found.view(-1, TAPS * channels), kernel, bias)
+    return result.view(*cells.factors.shape[:-1], -1)
 
 
 def _compiled_operator(features: Tensor) -> Callable[..., Tensor] | None:
@@ -73,23 +97,22 @@ def _check(features: Tensor, offsets: Tensor, mask: Tensor, weight: Tensor) -> N
             )
 
 
-def _bilinear_taps(offsets: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the four cells around every tap and their weights, both (N H W 9, 4).
+def _bilinear_taps(cells: _Cells, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Return the four cells around every tap and their weights, both (taps, 4).
 
-    Cells are rows of the feature map with its border of zeros, flattened over batch, rows and
-    columns. At least in float32: a cell index needs more digits than bfloat16 has.
+    They are rows of the feature map of this shape (H, W) with its border of zeros, flattened over
+    batch, rows and columns. At least in float32: an index needs more digits than bfloat16 has.
     """
-    count, _, height, width = offsets.shape
-    dtype = torch.promote_types(offsets.dtype, torch.float32)
-    moves = offsets.permute(0, 2, 3, 1).to(dtype).reshape(count, height, width, TAPS, 2)
-    factors = mask.permute(0, 2, 3, 1).to(dtype)
-    tap = torch.arange(TAPS, device=offsets.device)
-    rows = torch.arange(height, device=offsets.device).view(-1, 1, 1)
-    columns = torch.arange(width, device=offsets.device).view(-1, 1)
-    y, below = _split(moves[..., 0] + (rows + tap // KERNEL_SIZE - 1), height)
-    x, right = _split(moves[..., 1] + (columns + tap % KERNEL_SIZE - 1), width)
+    height, width = shape
+    moves, device = cells.moves, cells.moves.device
+    dtype = torch.promote_types(moves.dtype, torch.float32)
+    moves, factors = moves.to(dtype), cells.factors.to(dtype)
+    tap = torch.arange(TAPS, device=device)
+    y, below = _split(moves[..., 0] + (cells.rows + tap // KERNEL_SIZE - 1), height)
+    x, right = _split(moves[..., 1] + (cells.columns + tap % KERNEL_SIZE - 1), width)
     stride = width + sum(_BORDER)
-    start = torch.arange(count, dtype=torch.int32, device=offsets.device).view(-1, 1, 1, 1)
+    start = torch.arange(len(moves), dtype=torch.int32, device=device)
+    start = start.view(-1, *[1] * (factors.dim() - 1))
     first = (start * (height + sum(_BORDER)) + y) * stride + x
     corners = first.new_tensor((0, 1, stride, stride + 1))
     lower = factors * below
@@ -130,3 +153,13 @@ class DeformConv(nn.Module):
         """Map (N, inputs, H, W) to (N, outputs, H, W)."""
         offsets, logits = self.conv_offset_mask(features).split((2 * TAPS, TAPS), 1)
         return deform_conv(features, offsets, logits.sigmoid(), self.weight, self.bias)
+
+    def at(self, features: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """Values (N, K, outputs) of `forward` in some cells (N, K) of the map."""
+        convolution = self.conv_offset_mask
+        patches = patches_at(features, rows, columns).flatten(2)
+        found = functional.linear(patches, convolution.weight.flatten(1), convolution.bias)
+        offsets, logits = found[..., : 2 * TAPS], found[..., 2 * TAPS :]
+        moves = offsets.reshape(*rows.shape, TAPS, 2)
+        cells = _Cells(rows[..., None], columns[..., None], moves, logits.sigmoid())
+        return _convolve(features, cells, self.weight, self.bias)

@@ -124,3 +124,12 @@ def test_gpu_equals_cpu():
     tensors = _random()
     found = deform_conv(*(tensor.cuda() for tensor in tensors))
     torch.testing.assert_close(found.cpu(), deform_conv(*tensors), rtol=1e-4, atol=1e-4)
+
+
+def test_single_cells_equal_the_whole_map():
+    torch.manual_seed(0)
+    layer, features = DeformConv(3, 4).double(), torch.randn(2, 3, 5, 7, dtype=torch.float64)
+    rows, columns = torch.tensor([[0, 4, 2], [0, 1, 3]]), torch.tensor([[0, 6, 3], [6, 0, 5]])
+    whole = layer(features)
+    expected = torch.stack([whole[n, :, rows[n], columns[n]].T for n in range(2)])
+    torch.testing.assert_close(layer.at(features, rows, columns), expected)

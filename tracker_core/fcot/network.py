@@ -21,6 +21,7 @@ from tracker_core.classifier import (
 )
 from tracker_core.deform_conv import DeformConv
 from tracker_core.fcot.side_regression import STRIDE, SideDescent
+from tracker_core.patches import neighbors
 from tracker_core.resnet import STRIDES, ResNet, resnet18, resnet50
 from tracker_core.roi_pool import roi_pool
 from tracker_core.target_filter import FILTER_SIZE, SteepestDescent
@@ -32,6 +33,8 @@ _INNER = 128
 #: Side of the regression filter in cells; its four parts give the four sides.
 _SIDE_FILTER = 3
 _SIDES = 4
+#: Number of the last layer of a head; an activation follows.
+_LAST = 6
 
 Levels = Literal['both', '36', '72']
 
@@ -42,6 +45,21 @@ class Pyramid(NamedTuple):
     map18: Tensor
     map36: Tensor
     map72: Tensor
+
+
+class SideMaps(NamedTuple):
+    """Maps (N, 128, h, w) of the regression heads before their last layer; None: left out."""
+
+    map36: Tensor | None
+    map72: Tensor | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the finest map."""
+        if self.map72 is not None:
+            return self.map72.shape[2], self.map72.shape[3]
+        assert self.map36 is not None
+        return 2 * self.map36.shape[2], 2 * self.map36.shape[3]
 
 
 class DecoderBlock(nn.Module):
@@ -105,21 +123,48 @@ class Regressor(nn.Module):
         for merge in (self.reg_initializer_merge, self.reg_head_merge):
             _average(merge)
 
-    def features(self, pyramid: Pyramid) -> Tensor:
+    def maps(self, pyramid: Pyramid) -> SideMaps:
+        """Run both heads up to their last layer."""
+        coarse, fine = self.reg_head_36[:_LAST], self.reg_head_72[:_LAST]
+        return SideMaps(
+            None if self.levels == '72' else coarse(pyramid.map36),
+            None if self.levels == '36' else fine(pyramid.map72),
+        )
+
+    def features(self, maps: SideMaps) -> Tensor:
         """Features (N, 256, H, W) of the finest map, that filters are learned on and applied to.
 
         The coarser branch is merged before it is enlarged, which is the same and cheaper.
         """
         coarse, fine = _halves(self.reg_head_merge)
-        bias = self.reg_head_merge.bias
         parts = []
-        if self.levels != '72':
-            merged = functional.conv2d(self.reg_head_36(pyramid.map36), coarse)
+        if maps.map36 is not None:
+            merged = functional.conv2d(self.reg_head_36[_LAST:](maps.map36), coarse)
             parts.append(functional.interpolate(merged, scale_factor=2, mode='nearest'))
-        if self.levels != '36':
-            parts.append(functional.conv2d(self.reg_head_72(pyramid.map72), fine))
-        assert bias is not None
-        return sum(parts[1:], parts[0]) + bias.view(-1, 1, 1)
+        if maps.map72 is not None:
+            parts.append(functional.conv2d(self.reg_head_72[_LAST:](maps.map72), fine))
+        assert self.reg_head_merge.bias is not None
+        return sum(parts[1:], parts[0]) + self.reg_head_merge.bias.view(-1, 1, 1)
+
+    def around(self, maps: SideMaps, rows: Tensor, columns: Tensor) -> Tensor:
+        """Only those cells (N, 256, 3, 3) of `features` that are around one cell (N,) per map.
+
+        Zero outside the map.
+        """
+        rows, columns, inside = neighbors(rows, columns, maps.shape)
+        rows, columns = rows.flatten(1), columns.flatten(1)
+        coarse, fine = _halves(self.reg_head_merge)
+        parts = []
+        if maps.map36 is not None:
+            values = _last(self.reg_head_36).at(maps.map36, rows // 2, columns // 2)
+            parts.append(functional.linear(values.relu(), coarse.flatten(1)))
+        if maps.map72 is not None:
+            values = _last(self.reg_head_72).at(maps.map72, rows, columns)
+            parts.append(functional.linear(values.relu(), fine.flatten(1)))
+        assert self.reg_head_merge.bias is not None
+        features = sum(parts[1:], parts[0]) + self.reg_head_merge.bias
+        features = features * inside.flatten(1)[..., None]
+        return features.transpose(1, 2).reshape(len(rows), CHANNELS, *inside.shape[1:])
 
     def initialize(self, pyramid: Pyramid, boxes_ltwh: Tensor) -> Tensor:
         """Filters (S, 4, 256, 3, 3) from the maps and boxes (S, 4) of one image per target."""
@@ -137,6 +182,12 @@ class Regressor(nn.Module):
             parts.append(functional.conv2d(pooled, fine))
         filters = sum(parts[1:], parts[0])
         return filters.view(-1, _SIDES, CHANNELS, _SIDE_FILTER, _SIDE_FILTER)
+
+
+def _last(head: nn.Sequential) -> DeformConv:
+    layer = head[_LAST]
+    assert isinstance(layer, DeformConv)
+    return layer
 
 
 def _halves(merge: nn.Conv2d) -> tuple[Tensor, Tensor]:
@@ -209,7 +260,7 @@ class FCOT(nn.Module):
 
     def side_features(self, pyramid: Pyramid) -> Tensor:
         """Features (N, 256, H / 4, W / 4) of the regressor."""
-        return self.regressor_72.features(pyramid)
+        return self.regressor_72.features(self.regressor_72.maps(pyramid))
 
 
 def _fine_classifier() -> Classifier:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from tracker_core.classifier import Classifier
-from tracker_core.fcot.network import FCOT, Pyramid, fuse_scores
+from tracker_core.fcot.network import FCOT, Pyramid, Regressor, SideMaps, fuse_scores
 from tracker_core.fcot.settings import FCOTSettings
-from tracker_core.fcot.side_regression import SideDescent, predict_sides
+from tracker_core.fcot.side_regression import crop_to_centers, predict_sides
 from tracker_core.sample_memory import SampleMemory
 from tracker_core.target_filter import correlate
 
@@ -23,8 +23,8 @@ class Features:
     """(N, C, h, w), of the classifier with 16 px per cell."""
     fine: Tensor | None
     """(N, 256, h, w), of the classifier with 4 px per cell."""
-    sides: Tensor
-    """(N, 256, h, w), of the regressor, 4 px per cell."""
+    sides: SideMaps
+    """Of the regressor, which completes them in the cells that are looked at."""
 
 
 class _OnlineClassifier:
@@ -85,49 +85,52 @@ class _OnlineRegressor:
 
     def __init__(
         self,
-        optimizer: SideDescent,
+        regressor: Regressor,
         settings: FCOTSettings,
         start: Tensor,
-        features: Tensor,
+        maps: SideMaps,
         boxes_ltwh: Tensor,
     ) -> None:
-        self.optimizer = optimizer
+        self.regressor = regressor
         self.latest_share = settings.side_latest
         self.memory: SampleMemory | None = None
         if settings.online_regression:
+            samples = self._samples(maps, boxes_ltwh)
             self.memory = SampleMemory(
-                features, boxes_ltwh, settings.memory_size, settings.first_frame_minimum
+                *samples, settings.memory_size, settings.first_frame_minimum
             )
         self.filters = self.first = start.float()
         self.improve(settings.first_side_iterations)
 
-    def predict(self, features: Tensor, cell: tuple[int, int]) -> Tensor:
-        """Distances (4,) from one cell (row, column) of features (1, C, h, w) to the sides."""
-        around = _neighborhood(features, *cell)[:, None]
+    def _samples(self, maps: SideMaps, boxes_ltwh: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and boxes (n, 4) to learn from: what the steps look at of the whole map."""
+        if self.regressor.filter_optimizer.as_released:
+            return self.regressor.features(maps), boxes_ltwh
+        rows, columns, boxes = crop_to_centers(boxes_ltwh, maps.shape)
+        return self.regressor.around(maps, rows, columns), boxes
+
+    def predict(self, maps: SideMaps, cell: tuple[int, int]) -> Tensor:
+        """Distances (4,) from one cell (row, column) of one image to the sides."""
+        row, column = (torch.tensor([at], device=self.filters.device) for at in cell)
+        around = self.regressor.around(maps, row, column)[:, None]
         latest, first = (
             predict_sides(around, filters)[0, 0, :, 1, 1] for filters in (self.filters, self.first)
         )
         return self.latest_share * latest + (1 - self.latest_share) * first
+
+    def insert(self, maps: SideMaps, box_ltwh: Tensor, rate: float) -> None:
+        if self.memory is not None:
+            features, boxes = self._samples(maps, box_ltwh[None])
+            self.memory.insert(features, boxes[0], rate)
 
     def improve(self, iterations: int) -> None:
         memory = self.memory
         if memory is None or iterations == 0:
             return
         # As published, all samples weigh the same here.
-        self.filters = self.optimizer(
+        self.filters = self.regressor.filter_optimizer(
             self.filters, memory.features[:, None], memory.boxes_ltwh[:, None], iterations
         ).filters
-
-
-def _neighborhood(features: Tensor, row: int, column: int) -> Tensor:
-    """Cells (N, C, 3, 3) around one of features (N, C, h, w), zero outside the map."""
-    height, width = features.shape[2:]
-    rows = slice(max(row - 1, 0), min(row + 2, height))
-    columns = slice(max(column - 1, 0), min(column + 2, width))
-    inner = features[:, :, rows, columns]
-    before = columns.start - column + 1, rows.start - row + 1
-    after = column + 2 - columns.stop, row + 2 - rows.stop
-    return torch.nn.functional.pad(inner, (before[0], after[0], before[1], after[1]))
 
 
 @dataclass
@@ -163,8 +166,9 @@ class OnlineModels:
             network.classifier_72, settings, settings.fine_latest, features.fine, boxes_ltwh
         )
         start = network.regressor_72.initialize(pyramid, boxes_ltwh[:1])
-        optimizer = network.regressor_72.filter_optimizer
-        self.sides = _OnlineRegressor(optimizer, settings, start, features.sides, boxes_ltwh)
+        self.sides = _OnlineRegressor(
+            network.regressor_72, settings, start, features.sides, boxes_ltwh
+        )
         self._best: _Sample | None = None
 
     def score(self, features: Features, size: int) -> Tensor:
@@ -213,14 +217,11 @@ class OnlineModels:
                 self._best = None
 
     def _insert(self, sample: _Sample, rate: float) -> None:
-        memories = (
-            (self.coarse.memory if self.coarse else None, sample.features.coarse),
-            (self.fine.memory if self.fine else None, sample.features.fine),
-            (self.sides.memory, sample.features.sides),
-        )
-        for memory, features in memories:
-            if memory is not None and features is not None:
-                memory.insert(features, sample.box_ltwh, rate)
+        models = (self.coarse, sample.features.coarse), (self.fine, sample.features.fine)
+        for model, features in models:
+            if model is not None and features is not None:
+                model.memory.insert(features, sample.box_ltwh, rate)
+        self.sides.insert(sample.features.sides, sample.box_ltwh, rate)
 
     def _improve(self, iterations: int, side_iterations: int) -> None:
         for classifier in (self.coarse, self.fine):

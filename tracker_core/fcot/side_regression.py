@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from tracker_core.patches import patches_at
 from tracker_core.target_filter import FilterFit, correlate
 
 #: Input pixels per cell of the regression features.
@@ -75,16 +76,26 @@ def side_patches(features: Tensor, targets: SideTargets) -> Tensor:
 
     Zero outside the map.
     """
-    channels, height, width = features.shape[2:]
-    step = torch.arange(-1, 2, device=features.device)
-    rows = targets.rows[..., None, None] + step[:, None]
-    columns = targets.columns[..., None, None] + step
-    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    flat = rows.clamp(0, height - 1) * width + columns.clamp(0, width - 1)
-    index = flat.flatten(2)[:, :, None].expand(-1, -1, channels, -1)
-    patches = features.flatten(3).gather(3, index) * inside.flatten(2)[:, :, None]
-    patches = patches.view(*features.shape[:3], targets.rows.shape[2], 9)
-    return patches.transpose(2, 3).flatten(3)
+    rows, columns = targets.rows.flatten(0, 1), targets.columns.flatten(0, 1)
+    patches = patches_at(features.flatten(0, 1), rows, columns)
+    return patches.reshape(*targets.rows.shape, -1)
+
+
+def crop_to_centers(boxes_ltwh: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows and columns (n,) of the centres of boxes (n, 4), and the boxes seen from there.
+
+    These are relative to the 3 x 3 cells around the centre: all that `SideDescent` looks at with a
+    radius of 0, unless it is `as_released`. shape: rows and columns of the whole map. A box whose
+    centre is outside stays outside.
+    """
+    corner, size = boxes_ltwh[:, :2], boxes_ltwh[:, 2:]
+    at = corner / STRIDE + size / STRIDE / 2
+    cells = at.floor()
+    limits = at.new_tensor(shape[::-1])
+    inside = ((cells >= 0) & (cells < limits)).all(-1, keepdim=True)
+    local = torch.where(inside, corner - STRIDE * (cells - 1), -STRIDE * limits - size)
+    columns, rows = cells.long().unbind(-1)
+    return rows, columns, torch.cat([local, size], -1)
 
 
 @dataclass

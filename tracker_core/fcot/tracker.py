@@ -180,7 +180,7 @@ class FCOTTracker:
         features = Features(
             coarse=network.coarse_features(layers) if settings.coarse_weight else None,
             fine=network.fine_features(pyramid) if settings.fine_weight else None,
-            sides=network.side_features(pyramid),
+            sides=network.regressor_72.maps(pyramid),
         )
         return features, pyramid
 

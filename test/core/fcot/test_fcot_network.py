@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tracker_core.classifier import classifier_of_resnet18
-from tracker_core.fcot.network import DecoderBlock, fcot, fcot18, fuse_scores
+from tracker_core.fcot.network import DecoderBlock, Pyramid, fcot, fcot18, fuse_scores
 from tracker_core.fcot.side_regression import predict_sides
 from tracker_core.target_filter import SteepestDescent, correlate
 
@@ -174,6 +174,22 @@ def test_light_variant_differs_in_encoder_and_coarse_classifier_only():
     }
 
 
+@pytest.mark.parametrize('levels', ['both', '36', '72'])
+@torch.inference_mode()
+def test_side_features_around_single_cells_equal_the_whole_map(levels):
+    torch.manual_seed(0)
+    with torch.random.fork_rng():
+        regressor = fcot18().regressor_72
+    regressor.levels = levels
+    maps = regressor.maps(Pyramid(*(torch.randn(3, 256, s, s) for s in (2, 4, 8))))
+    whole = torch.nn.functional.pad(regressor.features(maps), (1, 1, 1, 1))
+    cells = torch.tensor([[0, 0], [7, 3], [4, 5]])
+    found = regressor.around(maps, *cells.T)
+    for index, (row, column) in enumerate(cells.tolist()):
+        expected = whole[index, :, row : row + 3, column : column + 3]
+        torch.testing.assert_close(found[index], expected, rtol=0, atol=1e-5)
+
+
 def test_decoder_block_doubles_and_adds():
     torch.manual_seed(0)
     block = DecoderBlock(8)
@@ -203,14 +219,14 @@ def test_one_level_leaves_the_other_branch_out(light, level):
     pyramid = light.decode(light.backbone(torch.randn(1, 3, 64, 64)))
     boxes = torch.tensor([[16.0, 16.0, 30.0, 30.0]])
     regressor = copy.deepcopy(light.regressor_72)
-    both = regressor.features(pyramid), regressor.initialize(pyramid, boxes)
+    both = regressor.features(regressor.maps(pyramid)), regressor.initialize(pyramid, boxes)
     other = {'36': '72', '72': '36'}[level]
     for name in ('reg_head', 'reg_initializer'):
-        regressor.get_submodule(f'{name}_{other}').register_forward_hook(
+        regressor.get_submodule(f'{name}_{other}.0').register_forward_hook(
             lambda *_: pytest.fail('the other branch was computed')
         )
     regressor.levels = level
-    one = regressor.features(pyramid), regressor.initialize(pyramid, boxes)
+    one = regressor.features(regressor.maps(pyramid)), regressor.initialize(pyramid, boxes)
     for found, whole in zip(one, both, strict=True):
         assert found.shape == whole.shape
         assert (found - whole).norm() > 0.01 * whole.norm()

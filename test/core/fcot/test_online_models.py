@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tracker_core.classifier import Classifier
-from tracker_core.fcot.network import Pyramid
+from tracker_core.fcot.network import Pyramid, Regressor, SideMaps
 from tracker_core.fcot.online_models import Features, OnlineModels
 from tracker_core.fcot.settings import FCOTSettings
 from tracker_core.fcot.side_regression import SideDescent, predict_sides
@@ -21,19 +21,26 @@ BOX = torch.tensor([20.0, 24.0, 24.0, 20.0])
 
 def _features(seed, count=1):
     draw = torch.Generator().manual_seed(seed)
-    shapes = (COARSE, COARSE), (FINE, FINE), (FINE, FINE)
-    return Features(*(torch.rand(count, CHANNELS, *shape, generator=draw) for shape in shapes))
+    coarse, fine = (
+        torch.rand(count, CHANNELS, size, size, generator=draw) for size in (COARSE, FINE)
+    )
+    inner = torch.randn(count, 128, FINE, FINE, generator=draw)
+    return Features(coarse, fine, SideMaps(None, inner))
+
+
+def _regressor(*, as_released=False):
+    """Regressor on the finest map alone whose filters have 256 channels."""
+    regressor = Regressor(SideDescent(as_released=as_released)).requires_grad_(False)
+    regressor.initialize = lambda pyramid, boxes: 0.01 * torch.rand(1, 4, 256, 3, 3)
+    return regressor
 
 
 def _models(**changes):
     torch.manual_seed(0)
-    start = 0.1 * torch.rand(1, 4, CHANNELS, 3, 3)
     network = SimpleNamespace(
         classifier_18=Classifier(nn.Sequential(), CHANNELS, SteepestDescent(16)),
         classifier_72=Classifier(nn.Sequential(), CHANNELS, SteepestDescent(4)),
-        regressor_72=SimpleNamespace(
-            initialize=lambda pyramid, boxes: start, filter_optimizer=SideDescent()
-        ),
+        regressor_72=_regressor(as_released=changes.pop('as_released', False)),
     )
     features = _features(100, 3)
     if changes.pop('leave_out_fine', False):
@@ -50,9 +57,13 @@ def _learn(models, frame, score=0.5, *, hard_negative=False):
     models.learn(_features(frame), BOX, score, frame, hard_negative=hard_negative)
 
 
+@torch.inference_mode()
 def _stored(models):
     """Numbers of the frames in the memory of the regression, after the first frame's three."""
-    known = {frame: _features(frame).sides[0] for frame in range(1, 20)}
+    known = {
+        frame: models.sides._samples(_features(frame).sides, BOX[None])[0][0]
+        for frame in range(1, 20)
+    }
     return [
         next(frame for frame, features in known.items() if torch.equal(features, sample))
         for sample in models.sides.memory.features[3:]
@@ -119,12 +130,22 @@ def test_sides_in_one_cell_equal_the_whole_map(cell):
     _learn(models, 1)
     assert not torch.equal(models.sides.first, models.sides.filters)
     features = _features(50)
+    whole = models.sides.regressor.features(features.sides)[:, None]
     latest, first = (
-        predict_sides(features.sides[:, None], f)[0, 0, :, cell[0], cell[1]]
+        predict_sides(whole, f)[0, 0, :, cell[0], cell[1]]
         for f in (models.sides.filters, models.sides.first)
     )
     found = torch.tensor(models.predict_sides(features, cell))
     torch.testing.assert_close(found, 0.4 * latest + 0.6 * first)
+
+
+@torch.inference_mode()
+def test_whole_maps_are_kept_only_where_the_released_steps_need_them():
+    """These look at the response in the whole map; the paper's at the centre of the target."""
+    small, large = _models(), _models(as_released=True)
+    assert small.sides.memory.features.shape[1:] == (256, 3, 3)
+    assert large.sides.memory.features.shape[1:] == (256, FINE, FINE)
+    assert torch.equal(large.sides.memory.boxes_ltwh, BOX.expand(3, 4))
 
 
 def test_without_online_regression_the_first_filter_stays():

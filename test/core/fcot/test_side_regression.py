@@ -8,10 +8,12 @@ from torch.nn import functional
 
 from tracker_core.fcot.side_regression import (
     SideDescent,
+    crop_to_centers,
     predict_sides,
     side_patches,
     side_targets,
 )
+from tracker_core.patches import patches_at
 
 
 def _dense(targets, shape):
@@ -112,6 +114,18 @@ def test_patches_are_what_the_filter_meets():
         if targets.valid[n, s, k]:
             torch.testing.assert_close(products[n, s, k], padded[n, s, :, row, column])
     torch.testing.assert_close(predict_sides(features, filters), padded.relu())
+
+
+def test_the_cells_around_the_centres_are_all_that_a_step_needs():
+    features, boxes, filters = _samples()
+    boxes[0, 1] = torch.tensor([0.0, 30.0, 4.0, 5.0])  # centre in the first column
+    boxes[1, 0] = torch.tensor([40.0, 10.0, 12.0, 5.0])  # centre outside
+    whole = SideDescent()(filters, features, boxes, 2).filters
+    rows, columns, moved = crop_to_centers(boxes.flatten(0, 1), (9, 9))
+    cells = patches_at(features.flatten(0, 1), rows[:, None], columns[:, None]).view(3, 2, 4, 3, 3)
+    found = SideDescent()(filters, cells, moved.view(3, 2, 4), 2).filters
+    torch.testing.assert_close(found, whole)
+    assert (rows.view(3, 2)[0, 1], columns.view(3, 2)[0, 1]) == (8, 0)
 
 
 @pytest.mark.parametrize('weighted', [False, True])
