@@ -96,6 +96,13 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--workers', type=int, default=1, help='processes')
     parser.add_argument('--threads', type=int, default=1, help='threads per process')
     parser.add_argument('--repeat', type=int, default=1, help='repetitions per sequence')
+    parser.add_argument(
+        '--keep',
+        type=int,
+        default=1024,
+        metavar='MB',
+        help='memory per process for decoded images, for the next tracker on the same sequence',
+    )
     parser.set_defaults(command=_run)
 
 
@@ -137,7 +144,13 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     dataset = _open(arguments)
     specs = _specs(arguments)
-    options = RunOptions(arguments.workers, arguments.threads, arguments.repeat, arguments.seed)
+    options = RunOptions(
+        workers=arguments.workers,
+        threads=arguments.threads,
+        repeat=arguments.repeat,
+        seed=arguments.seed,
+        kept_megabytes=arguments.keep,
+    )
     failures = run(dataset, specs, arguments.results, options)
     for title, reason in failures.items():
         print(f'failed: {title}: {reason}', file=sys.stderr)

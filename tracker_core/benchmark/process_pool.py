@@ -7,7 +7,7 @@ import os
 import signal
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -45,6 +45,8 @@ class _Worker(Generic[T]):
     connection: Connection[Any, Any]
     tasks: list[T] = field(default_factory=list)
     """The one task it is working on, if any."""
+    latest: Hashable = None
+    """Topic of the latest task."""
 
 
 def run_isolated(
@@ -52,10 +54,13 @@ def run_isolated(
     tasks: Iterable[T],
     workers: int = 1,
     threads: int = 1,
+    topic: Callable[[T], Hashable] = id,
 ) -> Iterator[Advanced[T] | Finished[T]]:
     """Call `function(task, report)` for every task in `workers` processes of `threads` threads.
 
-    `function`, the tasks and what it returns must be picklable. Yields what happens as it
+    `function`, the tasks and what it returns must be picklable; every process has one `function`,
+    which may remember things. Tasks are begun in the order given, but for those of the same
+    `topic`, which a process does one after the other where it can. Yields what happens as it
     happens; every task ends with one `Finished`. An exception, and even the death of the process,
     fails only its own task. The processes end when the iterator is closed.
     """
@@ -63,7 +68,12 @@ def run_isolated(
     pool: list[_Worker[T]] = []
     try:
         while waiting or any(worker.tasks for worker in pool):
-            _employ(pool, waiting, function, workers, threads)
+            while waiting and len(pool) < workers:
+                pool.append(_start(function, threads))
+                _assign(pool[-1], waiting, topic)
+            for worker in pool:
+                if waiting and not worker.tasks:
+                    _assign(worker, waiting, topic)
             ready = wait([worker.connection for worker in pool])
             for worker in [each for each in pool if each.connection in ready]:
                 yield from _receive(worker, pool)
@@ -72,26 +82,15 @@ def run_isolated(
             _dismiss(worker)
 
 
-def _employ(
-    pool: list[_Worker[T]],
-    waiting: deque[T],
-    function: Callable[[T, Report], Any],
-    workers: int,
-    threads: int,
-) -> None:
-    """Give every free worker a task and start workers where some are missing."""
-    while waiting and len(pool) < workers:
-        pool.append(_start(function, threads))
-        _assign(pool[-1], waiting.popleft())
-    for worker in pool:
-        if waiting and not worker.tasks:
-            _assign(worker, waiting.popleft())
-
-
-def _assign(worker: _Worker[T], task: T) -> None:
-    worker.tasks.append(task)
+def _assign(worker: _Worker[T], waiting: deque[T], topic: Callable[[T], Hashable]) -> None:
+    """Give a worker the first task on its latest topic, else the first of all."""
+    topics = [topic(task) for task in waiting]
+    index = topics.index(worker.latest) if worker.latest in topics else 0
+    worker.latest = topics[index]
+    worker.tasks.append(waiting[index])
+    del waiting[index]
     with suppress(OSError):  # A worker that has died meanwhile is noticed when it is waited for.
-        worker.connection.send(task)
+        worker.connection.send(worker.tasks[0])
 
 
 def _start(function: Callable[[T, Report], Any], threads: int) -> _Worker[T]:

@@ -7,16 +7,19 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Iterator
 from collections.abc import Sequence as List
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from tracker_core.benchmark.dataset import BenchmarkSequence, Dataset
-from tracker_core.benchmark.frame_supply import FrameSupply
-from tracker_core.benchmark.process_pool import Advanced, Report, run_isolated
+from tracker_core.benchmark.frame_supply import FrameSupply, KeptFrames
+from tracker_core.benchmark.process_pool import Advanced, Finished, Report, run_isolated
 from tracker_core.benchmark.results import ResultFolder
+from tracker_core.benchmark.spent import Spent, processes_line, spent_table
 from tracker_core.benchmark.trackers import TrackerSpec
 from tracker_core.benchmark.tracking import seed_everything, track_once
 from tracker_core.benchmark.vot_supervised import run_supervised
@@ -60,37 +63,14 @@ class RunOptions:
     """Per worker. One by default: more may change the last digits of a network's output."""
     repeat: int = 1
     seed: int = 0
+    kept_megabytes: int = 1024
+    """Per worker, for decoded images of a sequence on which another tracker follows; 0: none."""
     quiet: bool = False
 
-
-@dataclass(frozen=True)
-class Spent:
-    """Where the seconds of a job, or of several, went."""
-
-    total: float = 0.0
-    tracker: float = 0.0
-    images: float = 0.0
-    """Waiting for images."""
-
-    def __add__(self, other: Spent) -> Spent:
-        return Spent(
-            self.total + other.total, self.tracker + other.tracker, self.images + other.images
-        )
-
-    def describe(self, wall: float, workers: int) -> str:
-        """One line that compares the tracker's own time with all the rest.
-
-        wall: seconds that the whole run took in `workers` processes.
-        """
-        shares = {
-            'tracker': self.tracker,
-            'waiting for images': self.images,
-            'building trackers, writing': self.total - self.tracker - self.images,
-            'starting processes, idle': wall * workers - self.total,
-        }
-        parts = ', '.join(f'{name} {seconds:.1f} s' for name, seconds in shares.items())
-        evaluation = self.total / self.tracker - 1 if self.tracker else float('nan')
-        return f'{parts}; evaluation adds {evaluation:.1%} to the time of the tracker'
+    def __post_init__(self) -> None:
+        for name, least in (('workers', 1), ('threads', 1), ('repeat', 1), ('kept_megabytes', 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f'{name} must be at least {least}, not {getattr(self, name)}')
 
 
 def run(
@@ -103,36 +83,45 @@ def run(
     """
     jobs = [job for spec in specs for job in _prepare(dataset, spec, results, options)]
     total = sum(job.sequence.length * len(job.repetitions) for job in jobs)
-    failures = {}
-    spent, start = Spent(), time.perf_counter()
+    failures: dict[str, str] = {}
+    spent: dict[str, Spent] = {}
+    start = time.perf_counter()
     with tqdm(total=total, unit='frame', smoothing=0.1, disable=options.quiet) as bar:
-        for event in run_isolated(execute, jobs, options.workers, options.threads):
+        for event in _events(jobs, options):
             if isinstance(event, Advanced):
                 bar.update(event.amount)
             elif event.error:
                 failures[event.task.title] = event.error
                 _keep_trace(event.task, event.trace or event.error)
-                bar.write(f'failed: {event.task.title}: {event.error}')
+                bar.write(f'failed: {event.task.title}: {event.error}', file=sys.stderr)
             else:
-                spent += event.result
-    if jobs and not options.quiet:
+                label = event.task.spec.label
+                spent[label] = spent.get(label, Spent()) + event.result
+    if spent and not options.quiet:
         workers = min(options.workers, len(jobs))
-        print(spent.describe(time.perf_counter() - start, workers), file=sys.stderr)
+        wall = time.perf_counter() - start
+        print(f'\n{spent_table(spent)}\n', file=sys.stderr)
+        print(processes_line(sum(spent.values(), Spent()), wall, workers), file=sys.stderr)
     return failures
 
 
-def execute(job: Job, report: Report) -> Spent:
-    """Run one job and write its results; called in a worker process."""
+def execute(job: Job, report: Report, kept: KeptFrames | None = None) -> Spent:
+    """Run one job and write its results; called in a worker process.
+
+    kept: images that earlier jobs of the process have left, and where this one leaves its own.
+    """
     start = time.perf_counter()
     spent = Spent()
     lumps = _Lumps(report)
+    kept = kept or KeptFrames(0)
     for repetition in job.repetitions:
         tracker = job.spec.build(seed_everything(job.seed, job.sequence.name, repetition))
         follow = run_supervised if job.folder.protocol == 'vot' else track_once
-        supply = FrameSupply(job.sequence.frames, job.ahead)
+        supply = FrameSupply(job.sequence.frames, job.ahead, kept, job.sequence.name)
         boxes, seconds = follow(tracker, replace(job.sequence, frames=supply), lumps.add)
         job.folder.write(job.sequence.name, repetition, boxes, seconds)
-        spent += Spent(tracker=float(seconds.sum()), images=supply.waited)
+        tracked = float(seconds.sum())
+        spent += Spent(tracker=tracked, images=supply.waited, reading=supply.reading)
         lumps.flush()
         if job.folder.is_deterministic(job.sequence.name):
             break
@@ -147,6 +136,17 @@ def images_ahead(options: RunOptions) -> int:
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     return _AHEAD if options.workers * options.threads < (cores or 1) else 0
+
+
+def _events(jobs: List[Job], options: RunOptions) -> Iterator[Advanced[Job] | Finished[Job]]:
+    """Run the jobs; a worker takes all trackers on a sequence in turn, and decodes it once."""
+    names = [job.sequence.name for job in jobs]
+    again = len(set(names)) < len(names) or any(len(job.repetitions) > 1 for job in jobs)
+    kept = KeptFrames(options.kept_megabytes << 20 if again else 0)
+    work = partial(execute, kept=kept)
+    return run_isolated(
+        work, jobs, options.workers, options.threads, topic=lambda job: job.sequence.name
+    )
 
 
 def _prepare(dataset: Dataset, spec: TrackerSpec, results: Path, options: RunOptions) -> list[Job]:

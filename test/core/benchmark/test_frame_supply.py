@@ -1,4 +1,4 @@
-"""Reading ahead changes when images are read, and nothing else."""
+"""Reading ahead or keeping changes when images are read, and nothing else."""
 
 import threading
 import time
@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from tracker_core.benchmark.frame_supply import FrameSupply
+from tracker_core.benchmark.frame_supply import FrameSupply, KeptFrames
 
 
 class Slow:
@@ -65,3 +65,49 @@ def test_nothing_goes_on_reading_after_an_early_end():
     time.sleep(0.02)
     assert frames.read == read <= 6
     assert not any(thread.name.startswith('frames') for thread in threading.enumerate())
+
+
+def numbers(supply: FrameSupply) -> list[int]:
+    return [int(image[0, 0, 0]) for image in supply]
+
+
+@pytest.mark.parametrize('ahead', [0, 3])
+def test_the_next_tracker_on_a_sequence_needs_no_decoding(ahead):
+    kept, frames = KeptFrames(12 * 10), Slow(10)
+    for _ in range(3):
+        assert numbers(FrameSupply(frames, ahead, kept, 'a')) == list(range(10))
+    assert frames.read == 10
+    assert numbers(FrameSupply(frames, ahead, kept, 'b')) == list(range(10))
+    assert numbers(FrameSupply(frames, ahead, kept, 'a')) == list(range(10))
+    assert frames.read == 30, 'only the sequence that came last is kept'
+
+
+def test_frames_beyond_the_limit_are_not_kept():
+    kept, frames = KeptFrames(12 * 10 - 1), Slow(10)
+    for _ in range(2):
+        assert numbers(FrameSupply(frames, 0, kept, 'a')) == list(range(10))
+        assert not kept.holds('a')
+    assert frames.read == 20
+
+
+def test_frames_that_were_not_reached_are_read_later():
+    kept, frames = KeptFrames(1000), Slow(10)
+    first = iter(FrameSupply(frames, 0, kept, 'a'))
+    assert [int(next(first)[0, 0, 0]) for _ in range(4)] == [0, 1, 2, 3]
+    first.close()
+    assert numbers(FrameSupply(frames, 0, kept, 'a')) == list(range(10))
+
+
+def test_reading_is_counted_in_whatever_thread():
+    class Busy(Slow):
+        def __iter__(self):
+            for image in super().__iter__():
+                end = time.thread_time() + 0.01
+                while time.thread_time() < end:
+                    pass
+                yield image
+
+    for ahead in (0, 2):
+        supply = FrameSupply(Busy(5), ahead)
+        list(supply)
+        assert 0.05 <= supply.reading < 0.2

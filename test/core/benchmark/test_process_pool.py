@@ -26,6 +26,12 @@ def threads(task, report):
     import cv2, torch
     report(torch.get_num_threads() * 1000 + cv2.getNumThreads() * 100)
     report(int(os.environ['OMP_NUM_THREADS']))
+
+done = []
+
+def remember(task, report):
+    done.append(task)
+    return list(done)
 """
 
 
@@ -86,3 +92,12 @@ def test_workers_end_when_the_iterator_is_closed(functions):
     import multiprocessing
 
     assert multiprocessing.active_children() == []
+
+
+def test_a_process_stays_with_a_topic(functions):
+    """In the order given otherwise, and without waiting where a topic is used up."""
+    tasks = ['a1', 'b1', 'c1', 'a2', 'b2', 'a3']
+    events = run_isolated(functions.remember, tasks, topic=lambda task: task[0])
+    assert [event.result for event in events][-1] == ['a1', 'a2', 'a3', 'b1', 'b2', 'c1']
+    events = run_isolated(functions.remember, tasks)
+    assert [event.result for event in events][-1] == tasks

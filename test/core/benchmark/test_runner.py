@@ -5,11 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tracker_core import video
 from tracker_core.benchmark.evaluation import evaluate, evaluate_vot
+from tracker_core.benchmark.frame_supply import KeptFrames
 from tracker_core.benchmark.readers import open_dataset
 from tracker_core.benchmark.results import ResultFolder
-from tracker_core.benchmark.runner import Job, RunOptions, Spent, execute, images_ahead, run
+from tracker_core.benchmark.runner import Job, RunOptions, execute, images_ahead, run
 from tracker_core.benchmark.trackers import TrackerSpec
+from tracker_core.video import read_image
 
 KCF = TrackerSpec('kcf', 'kcf')
 SIAMFC = TrackerSpec('siamfc', 'siamfc', weights='random', device='cpu')
@@ -119,12 +122,43 @@ def test_only_first_boxes_are_needed_to_run(tiny, tmp_path: Path):
 def test_the_end_of_a_run_says_where_the_time_went(folders, tmp_path: Path, capsys):
     dataset = open_dataset('folders', folders('a', count=3))
     assert run(dataset, [KCF], tmp_path / 'r', RunOptions()) == {}
-    assert 'evaluation adds' in capsys.readouterr().err
-    spent = Spent(10.0, 8.0, 1.5) + Spent(2.0, 1.5, 0.0)
-    assert spent.describe(wall=8.0, workers=2) == (
-        'tracker 9.5 s, waiting for images 1.5 s, building trackers, writing 1.0 s, '
-        'starting processes, idle 4.0 s; evaluation adds 26.3% to the time of the tracker'
-    )
+    printed = capsys.readouterr().err
+    assert '| kcf' in printed and ' s in 1 process(es)' in printed
+    assert run(dataset, [KCF], tmp_path / 'r', RunOptions()) == {}
+    assert '| kcf' not in capsys.readouterr().err, 'nothing was left to run'
+
+
+def test_kept_images_change_no_result(folders, tmp_path: Path):
+    dataset = open_dataset('folders', folders('a', 'b', count=12))
+    specs = [KCF, TrackerSpec('kcf', 'again')]
+    for keep in (0, 64):
+        options = RunOptions(repeat=2, kept_megabytes=keep, quiet=True)
+        assert run(dataset, specs, tmp_path / str(keep), options) == {}
+    assert contents(tmp_path / '0') == contents(tmp_path / '64')
+    assert len(contents(tmp_path / '0')) == 2 * 2 * 2
+
+
+def test_several_trackers_and_repetitions_read_a_sequence_once(
+    folders, tmp_path: Path, monkeypatch
+):
+    dataset = open_dataset('folders', folders('a', count=6))
+    read = []
+    monkeypatch.setattr(video, 'read_image', lambda path: read.append(path) or read_image(path))
+    kept = KeptFrames(1 << 20)
+    for label in ('one', 'two'):
+        folder = ResultFolder.of(tmp_path / 'r', dataset, label)
+        job = Job(TrackerSpec('kcf', label), dataset.sequences[0], folder, (1, 2), 0)
+        spent = execute(job, lambda _: None, kept)
+        assert spent.tracker > 0 and spent.reading > 0
+        assert folder.repetitions('a') == 2
+    assert len(read) == 6
+
+
+@pytest.mark.parametrize('wrong', [{'workers': 0}, {'threads': 0}, {'repeat': -1}])
+def test_impossible_options_are_errors(wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f'{name} must be at least 1'):
+        RunOptions(**wrong)
 
 
 def test_images_are_read_ahead_only_where_a_core_is_left(monkeypatch):
