@@ -47,7 +47,7 @@ class Picture:
 
 
 def worst_moments(scores: List[SequenceScore], count: int = 4) -> list[Moment]:
-    """The longest losses, at most one per sequence; the lowest overlaps where nothing is lost."""
+    """The longest losses, at most one per sequence; none where the target is never lost."""
     losses = [_longest_loss(each.name, each.overlaps) for each in scores]
     losses.sort(key=lambda moment: (-moment.length, moment.sequence))
     return [moment for moment in losses if moment.length > 0][:count]
@@ -104,7 +104,7 @@ def _draw(
     origin = np.array([left, top, 0, 0])
     draw_box(canvas, Box(*((truth - origin) * scale).tolist()), TRUTH_COLOR)
     draw_box(canvas, Box(*((box - origin) * scale).tolist()), color)
-    draw_text(canvas, f'frame {index + 1}', (6, _SIZE[1] - 6), TRUTH_COLOR)
+    draw_text(canvas, f'frame {index + 1}', (8, _SIZE[1] - 10), TRUTH_COLOR, scale=0.8)
     return canvas
 
 

@@ -10,7 +10,10 @@ from tracker_core.benchmark.moments import jpeg
 from tracker_core.tracker import Image
 
 _STYLE = """
-:root { --ink:#1d2329; --soft:#5c6670; --line:#e3e7ea; --paper:#ffffff; --wash:#f5f7f8; }
+:root { color-scheme: light dark;
+  --ink:#1d2329; --soft:#5c6670; --line:#e3e7ea; --paper:#ffffff; --wash:#f5f7f8; }
+@media screen and (prefers-color-scheme: dark) {
+  :root { --ink:#e4e8eb; --soft:#9aa5ae; --line:#333b42; --paper:#1c2126; --wash:#14181b; } }
 * { box-sizing: border-box; }
 body { margin: 0; color: var(--ink); background: var(--wash);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", "Helvetica Neue", Arial, sans-serif; }
@@ -31,22 +34,27 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th, td { padding: 6px 10px; text-align: right; border-bottom: 1px solid var(--line);
   white-space: nowrap; }
 th { font-weight: 600; color: var(--soft); font-size: 13px; }
-th:first-child, td:first-child, th.wide { text-align: left; }
+th:first-child, td:first-child { text-align: left; }
 tr:last-child td { border-bottom: 0; }
-.wide { min-width: 260px; width: 38%; }
-.dot { display: inline-block; width: 11px; height: 11px; border-radius: 50%; margin-right: 8px; }
+th.left, td.left { text-align: left; }
+th.wide { min-width: 260px; width: 38%; }
+tbody tr:hover { background: var(--wash); }
+.dot { display: inline-block; width: .75em; height: .75em; border-radius: 50%;
+  margin-right: .5em; }
 .best { font-weight: 700; }
-.cell { border-radius: 4px; padding: 2px 7px; }
+.cell { border-radius: 4px; padding: 2px 7px; margin-right: -7px; }
 figure { margin: 0; }
 figure img { width: 100%; display: block; border-radius: 6px; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 6px; }
 figcaption { font-size: 13px; padding-top: 6px; }
+figcaption b { color: var(--ink); font-weight: 600; }
+.warning { border-left: 3px solid #e69f00; padding-left: 10px; }
 footer { margin-top: 50px; font-size: 13px; color: var(--soft); }
 @media print { body { background: #fff; } .card { break-inside: avoid; } }
 """
 
-#: Headings of columns with pictures.
-_WIDE = ('Overlap over time',)
+#: Classes of columns that hold no numbers, by their heading.
+_CLASSES = {'Overlap over time': 'left wide', 'Source': 'left', 'Measure': 'left'}
 
 
 def escape(text: str) -> str:
@@ -80,12 +88,16 @@ def grid(items: List[str]) -> str:
 
 
 def table(header: List[str], rows: List[List[str]]) -> str:
-    """A table of cells that are HTML already; headings are text."""
-    head = ''.join(
-        f'<th{" class=wide" if cell in _WIDE else ""}>{escape(cell)}</th>' for cell in header
-    )
-    body = ''.join('<tr>' + ''.join(f'<td>{cell}</td>' for cell in row) + '</tr>' for row in rows)
-    return f'<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    """A table; headings and cells are HTML already."""
+    kinds = [f' class="{_CLASSES[cell]}"' if cell in _CLASSES else '' for cell in header]
+    head = _row('th', header, kinds)
+    body = ''.join(_row('td', row, kinds) for row in rows)
+    return f'<table><thead>{head}</thead><tbody>{body}</tbody></table>'
+
+
+def _row(tag: str, cells: List[str], kinds: List[str]) -> str:
+    pairs = zip(cells, kinds, strict=True)
+    return '<tr>' + ''.join(f'<{tag}{kind}>{cell}</{tag}>' for cell, kind in pairs) + '</tr>'
 
 
 def dot(color: str, text: str) -> str:
@@ -100,10 +112,14 @@ def shaded(value: float, text: str, *, best: bool = False) -> str:
     return f'<span class="{kind}" style="background:rgba(0,158,115,{strength:.2f})">{text}</span>'
 
 
-def pair(first: Image, second: Image, caption: str) -> str:
-    """Two RGB pictures beside each other; the caption is HTML."""
+def pair(first: Image, second: Image, caption: str, alternatives: tuple[str, str]) -> str:
+    """Two RGB pictures beside each other; the caption is HTML.
+
+    alternatives: what each picture shows, in words.
+    """
     pictures = ''.join(
-        f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg(each)).decode()}">'
-        for each in (first, second)
+        f'<img alt="{escape(text)}" '
+        f'src="data:image/jpeg;base64,{base64.b64encode(jpeg(each)).decode()}">'
+        for each, text in zip((first, second), alternatives, strict=True)
     )
     return f'<figure><div class="pair">{pictures}</div><figcaption>{caption}</figcaption></figure>'

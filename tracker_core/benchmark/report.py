@@ -12,11 +12,17 @@ from tracker_core.benchmark import page, plots
 from tracker_core.benchmark.attributes import DEFINITIONS, collect_attributes
 from tracker_core.benchmark.dataset import Dataset
 from tracker_core.benchmark.evaluation import Evaluation
-from tracker_core.benchmark.moments import LOST_OVERLAP, draw_moments, worst_moments
+from tracker_core.benchmark.moments import LOST_OVERLAP, Picture, draw_moments, worst_moments
 from tracker_core.benchmark.one_pass import Convention
 from tracker_core.benchmark.published import published
 from tracker_core.benchmark.results import ResultFolder
-from tracker_core.benchmark.tables import MEASURES, markdown, sequence_table, summary_table
+from tracker_core.benchmark.tables import (
+    MEASURES,
+    markdown,
+    most_complete,
+    sequence_table,
+    summary_table,
+)
 
 _RULES = {
     'exclude': 'Frames in which the target is absent or hidden do not count.',
@@ -45,12 +51,11 @@ class Report:
         pairs: List[tuple[Evaluation, ResultFolder]],
         convention: Convention,
     ) -> Report:
-        """Sort by AUC; ValueError where nothing has been scored."""
-        if not any(evaluation.scores for evaluation, _ in pairs):
-            raise ValueError(
-                f'nothing to score on {dataset.title}: its annotation is not public; use pack'
-            )
-        ordered = sorted(pairs, key=lambda each: -each[0].summary.auc)
+        """Sort by AUC those with results; ValueError where nothing has been scored."""
+        scored = [each for each in pairs if each[0].scores]
+        if not scored:
+            raise ValueError(_nothing_to_score(dataset))
+        ordered = sorted(scored, key=lambda each: -each[0].summary.auc)
         return cls(
             dataset,
             tuple(evaluation for evaluation, _ in ordered),
@@ -66,6 +71,8 @@ def markdown_report(report: Report) -> str:
         _facts(report),
         markdown(*summary_table(report.evaluations)),
     ]
+    if warning := comparability(report.evaluations):
+        parts.insert(2, warning)
     for title, rows in (
         ('By attribute (AUC)', attribute_rows(report)),
         ('Published numbers', published_rows(report)),
@@ -88,7 +95,8 @@ def update_document(path: Path, report: Report) -> None:
         raise ValueError(f'{path} needs the lines {MARKS[0]} and {MARKS[1]} around the table')
     table = markdown(*summary_table(report.evaluations))
     with replacing(path) as temporary:
-        block = f'{start}\n{_facts(report)}\n\n{table}\n{end}'
+        facts = f'{_facts(report)} {comparability(report.evaluations)}'.strip()
+        block = f'{start}\n{facts}\n\n{table}\n{end}'
         temporary.write_text(before + block + after, encoding='utf-8')
 
 
@@ -100,6 +108,7 @@ def html_report(report: Report, moments: int = 3) -> str:
             f'<h1>{page.escape(report.dataset.title)}</h1>',
             f'<p class="lead">{page.escape(headline(report.evaluations))}</p>',
             f'<p class="soft">{page.escape(_facts(report))}</p>',
+            _warning(report),
             page.card(_summary(report)),
             _curves(report),
             _attributes(report),
@@ -112,19 +121,39 @@ def html_report(report: Report, moments: int = 3) -> str:
 
 
 def headline(evaluations: List[Evaluation]) -> str:
-    """The result in a sentence or two; `evaluations` are sorted, the best first."""
-    best = evaluations[0]
+    """The result in a sentence or two; `evaluations` are sorted, the best first.
+
+    Trackers that lack sequences which others have are left out.
+    """
+    compared = most_complete(evaluations)
+    best = compared[0]
     text = f'{best.label} follows best, with an AUC of {best.summary.auc:.3f}'
-    if len(evaluations) > 1:
-        margin = best.summary.auc - evaluations[1].summary.auc
-        text += f', {margin:.3f} ahead of {evaluations[1].label}'
-    timed = [each for each in evaluations if each.speed is not None]
+    if len(compared) > 1:
+        margin = best.summary.auc - compared[1].summary.auc
+        text += f', {margin:.3f} ahead of {compared[1].label}'
+    timed = [(each.speed.total, each) for each in compared if each.speed is not None]
     if not timed:
         return text + '.'
-    fastest = max(timed, key=lambda each: each.speed.total if each.speed else 0)
-    speed = fastest.speed.total if fastest.speed else 0
+    speed, fastest = max(timed, key=lambda pair: pair[0])
+    if len(compared) == 1:
+        return f'{text}, at {speed:.0f} frames per second.'
     who = 'It is also the fastest' if fastest is best else f'{fastest.label} is the fastest'
     return f'{text}. {who}, with {speed:.0f} frames per second.'
+
+
+def comparability(evaluations: List[Evaluation]) -> str:
+    """A sentence about trackers whose means are over fewer sequences; empty for none."""
+    complete = [each.label for each in most_complete(evaluations)]
+    partial = [
+        f'{each.label} ({len(each.scores)})' for each in evaluations if each.label not in complete
+    ]
+    if not partial:
+        return ''
+    most = len(most_complete(evaluations)[0].scores)
+    return (
+        f'Not to be compared with the others, as they lack some of the {most} sequences: '
+        f'{", ".join(partial)}.'
+    )
 
 
 def attribute_rows(report: Report) -> list[list[str]]:
@@ -176,25 +205,38 @@ def _facts(report: Report) -> str:
     rule = _RULES[report.convention.rule]
     if report.convention.truncate:
         rule += ' Boxes are cut to integers.'
-    return f'{len(done)} sequences, {frames} frames, one pass. {rule}'
+    passes = max(len(each.runs) for each in report.evaluations)
+    how = 'one pass' if passes == 1 else f'up to {passes} passes (mean ± standard deviation)'
+    return f'{len(done)} sequences, {frames} frames, {how}. {rule}'
+
+
+def _warning(report: Report) -> str:
+    text = comparability(report.evaluations)
+    return f'<p class="warning">{page.escape(text)}</p>' if text else ''
+
+
+def _nothing_to_score(dataset: Dataset) -> str:
+    if any(each.is_public for each in dataset.sequences):
+        return f'no results on these sequences of {dataset.title}: run a tracker first'
+    return f'nothing to score on {dataset.title}: its annotation is not public; use pack'
 
 
 def _summary(report: Report) -> str:
     header, rows = summary_table(report.evaluations)
+    compared = [each in most_complete(report.evaluations) for each in report.evaluations]
+    last = len(header) - 2
     shown = []
     for index, row in enumerate(rows):
         cells = [page.dot(plots.color(index), row[0])]
-        for column, cell in enumerate(row[1:], start=1):
-            best = max((_number(each[column]) for each in rows), default=0.0)
-            measured = column <= len(MEASURES)
-            bold = best > 0 and _number(cell) == best
-            cells.append(
-                page.shaded(_number(cell), page.escape(cell), best=bold)
-                if measured
-                else page.escape(cell)
-            )
-        shown.append(cells)
-    return page.table(header, shown)
+        for column, cell in enumerate(row[1:last], start=1):
+            value = _number(cell)
+            among = [
+                _number(each[column]) for each, may in zip(rows, compared, strict=True) if may
+            ]
+            best = compared[index] and value == max(among) > 0 and len(among) > 1
+            cells.append(page.shaded(value, page.escape(cell), best=best))
+        shown.append([*cells, *map(page.escape, row[last:])])
+    return page.table(list(map(page.escape, header)), shown)
 
 
 def _number(text: str) -> float:
@@ -228,11 +270,11 @@ def _attributes(report: Report) -> str:
         'Published ones are those of the data set. ' if len(rows) > len(computed) + 1 else ''
     )
     note = f'AUC. {published}{f"Computed from the boxes: {note}." if note else ""}'
-    return page.section('By attribute', note, page.card(_heat(rows, 3)))
+    return page.section('By attribute', note, page.card(_heat(report, rows)))
 
 
 def _sequences(report: Report) -> str:
-    header = ['Sequence', 'Overlap over time', *(each.label for each in report.evaluations)]
+    header = ['Sequence', 'Overlap over time', *_names(report)]
     names = sorted({name for each in report.evaluations for name in each.scores})
     rows = []
     for name in names:
@@ -241,23 +283,38 @@ def _sequences(report: Report) -> str:
         best = max(score.auc for _, score in found)
         by_index = dict(found)
         cells = [
-            page.shaded(by_index[i].auc, f'{by_index[i].auc:.3f}', best=by_index[i].auc == best)
-            if i in by_index
-            else '-'
+            _score(by_index[i].auc, best if len(found) > 1 else None) if i in by_index else '-'
             for i in range(len(report.evaluations))
         ]
         rows.append([page.escape(name), line, *cells])
-    return page.section('By sequence', 'AUC.', page.card(page.table(header, rows)))
+    note = 'AUC. The lines go from no overlap below to full overlap above; gaps: target absent.'
+    return page.section('By sequence', note, page.card(page.table(header, rows)))
 
 
-def _heat(rows: list[list[str]], first: int) -> str:
-    """A table whose columns from `first` on are numbers with a shade."""
-    shown = [
-        [page.escape(cell) for cell in row[:first]]
-        + [page.shaded(_number(cell), cell) for cell in row[first:]]
-        for row in rows[1:]
-    ]
-    return page.table(rows[0], shown)
+def _names(report: Report) -> list[str]:
+    """Headings with the colours of the trackers."""
+    return [page.dot(plots.color(i), each.label) for i, each in enumerate(report.evaluations)]
+
+
+def _score(value: float, best: float | None) -> str:
+    return page.shaded(value, f'{value:.3f}', best=value == best)
+
+
+def _heat(report: Report, rows: list[list[str]]) -> str:
+    """A table whose last columns are the trackers, with a shade."""
+    first = len(rows[0]) - len(report.evaluations)
+    compared = [each in most_complete(report.evaluations) for each in report.evaluations]
+    shown = []
+    for row in rows[1:]:
+        values = [_number(cell) if cell != '-' else None for cell in row[first:]]
+        among = [v for v, may in zip(values, compared, strict=True) if may and v is not None]
+        best = max(among) if len(among) > 1 else None
+        scores = [
+            '-' if value is None else _score(value, best if may else None)
+            for value, may in zip(values, compared, strict=True)
+        ]
+        shown.append([page.escape(cell) for cell in row[:first]] + scores)
+    return page.table([*map(page.escape, rows[0][:first]), *_names(report)], shown)
 
 
 def _moments(report: Report, count: int) -> str:
@@ -267,18 +324,28 @@ def _moments(report: Report, count: int) -> str:
     ):
         worst = worst_moments(list(evaluation.scores.values()), count)
         for each in draw_moments(report.dataset, folder, worst, plots.rgb(index)):
-            caption = (
-                f'{page.dot(plots.color(index), evaluation.label)} loses '
-                f'{page.escape(each.moment.sequence)} for {each.moment.length} frames'
-            )
-            figures.append(page.pair(each.before, each.after, caption))
+            figures.append(_figure(evaluation, each, plots.color(index)))
     if not figures:
         return ''
     note = (
-        f'The longest stretches with an overlap below {LOST_OVERLAP}: the frame before, and '
-        'shortly after. White is the truth.'
+        f'The longest stretches with an overlap below {LOST_OVERLAP}: the frame before, and one '
+        'shortly after the loss. White is the truth, the colour is the tracker.'
     )
     return page.section('Worst moments', note, page.grid(figures))
+
+
+def _figure(evaluation: Evaluation, picture: Picture, color: str) -> str:
+    moment = picture.moment
+    overlaps = evaluation.scores[moment.sequence].overlaps
+    caption = (
+        f'{page.dot(color, evaluation.label)} loses <b>{page.escape(moment.sequence)}</b> for '
+        f'{moment.length} of {len(overlaps)} frames. Overlap {overlaps[moment.before]:.2f}, then '
+        f'{overlaps[moment.shown]:.2f}'
+    )
+    name = f'{evaluation.label} on {moment.sequence}'
+    shown = (moment.before, moment.shown)
+    before, after = (f'{name}, frame {index + 1}' for index in shown)
+    return page.pair(picture.before, picture.after, caption, (before, after))
 
 
 def _published(report: Report) -> str:
@@ -287,7 +354,9 @@ def _published(report: Report) -> str:
         return ''
     note = 'Published values come from full training; those here from the weights that were run.'
     cells = [[page.escape(cell) for cell in row] for row in rows[1:]]
-    return page.section('Published numbers', note, page.card(page.table(rows[0], cells)))
+    return page.section(
+        'Published numbers', note, page.card(page.table(list(map(page.escape, rows[0])), cells))
+    )
 
 
 def _footer(report: Report) -> str:

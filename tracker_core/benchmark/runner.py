@@ -19,7 +19,7 @@ from tracker_core.benchmark.dataset import BenchmarkSequence, Dataset
 from tracker_core.benchmark.frame_supply import FrameSupply, KeptFrames
 from tracker_core.benchmark.process_pool import Advanced, Finished, Report, run_isolated
 from tracker_core.benchmark.results import ResultFolder
-from tracker_core.benchmark.spent import Spent, processes_line, spent_table
+from tracker_core.benchmark.spent import CpuClock, Seconds, Spent, processes_line, spent_table
 from tracker_core.benchmark.trackers import TrackerSpec
 from tracker_core.benchmark.tracking import seed_everything, track_once
 from tracker_core.benchmark.vot_supervised import run_supervised
@@ -110,23 +110,25 @@ def execute(job: Job, report: Report, kept: KeptFrames | None = None) -> Spent:
 
     kept: images that earlier jobs of the process have left, and where this one leaves its own.
     """
-    start = time.perf_counter()
-    spent = Spent()
+    start, start_cpu = time.perf_counter(), time.process_time()
+    clock, cpu = Seconds(), Seconds()
     lumps = _Lumps(report)
     kept = kept or KeptFrames(0)
     for repetition in job.repetitions:
-        tracker = job.spec.build(seed_everything(job.seed, job.sequence.name, repetition))
+        built = job.spec.build(seed_everything(job.seed, job.sequence.name, repetition))
+        tracker = CpuClock(built)
         follow = run_supervised if job.folder.protocol == 'vot' else track_once
         supply = FrameSupply(job.sequence.frames, job.ahead, kept, job.sequence.name)
         boxes, seconds = follow(tracker, replace(job.sequence, frames=supply), lumps.add)
         job.folder.write(job.sequence.name, repetition, boxes, seconds)
-        tracked = float(seconds.sum())
-        spent += Spent(tracker=tracked, images=supply.waited, reading=supply.reading)
+        clock += Seconds(tracker=float(seconds.sum()), images=supply.waited)
+        cpu += Seconds(tracker=tracker.seconds, images=supply.reading)
         lumps.flush()
         if job.folder.is_deterministic(job.sequence.name):
             break
     job.log.unlink(missing_ok=True)
-    return replace(spent, total=time.perf_counter() - start)
+    clock += Seconds(total=time.perf_counter() - start)
+    return Spent(clock, cpu + Seconds(total=time.process_time() - start_cpu))
 
 
 def images_ahead(options: RunOptions) -> int:

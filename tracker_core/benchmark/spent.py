@@ -2,50 +2,96 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tracker_core.benchmark.tables import markdown
+from tracker_core.box import Box
+from tracker_core.tracker import Estimate, Image, Tracker
 
 
 @dataclass(frozen=True)
-class Spent:
-    """Seconds that a job, or several, took in a worker process."""
+class Seconds:
+    """Of one job or of several, by the clock or of CPU time."""
 
     total: float = 0.0
     tracker: float = 0.0
     images: float = 0.0
-    """Waiting for images."""
-    reading: float = 0.0
-    """CPU seconds it took to read the images, in whatever thread."""
+    """Waiting for images (clock), or reading them in whatever thread (CPU)."""
 
-    def __add__(self, other: Spent) -> Spent:
+    def __add__(self, other: Seconds) -> Seconds:
         names = [field.name for field in fields(self)]
-        return Spent(*(getattr(self, name) + getattr(other, name) for name in names))
+        return Seconds(*(getattr(self, name) + getattr(other, name) for name in names))
 
     @property
-    def overhead(self) -> float:
-        """What the evaluation adds, as a share of the tracker's own time; nan without any."""
+    def rest(self) -> float:
+        """Building trackers, writing results, reporting."""
+        return self.total - self.tracker - self.images
+
+    @property
+    def added(self) -> float:
+        """Images and rest as a share of the tracker's own time; nan without any."""
         return self.total / self.tracker - 1 if self.tracker else float('nan')
+
+
+@dataclass(frozen=True)
+class Spent:
+    """By the clock, and of CPU time, which does not depend on what else the machine does."""
+
+    clock: Seconds = Seconds()
+    cpu: Seconds = Seconds()
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(self.clock + other.clock, self.cpu + other.cpu)
+
+
+class CpuClock:
+    """A tracker, with the CPU seconds that it takes in the thread which calls it."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+        self.seconds = 0.0
+
+    @property
+    def response_map(self) -> NDArray[np.float32] | None:
+        """That of the tracker."""
+        return self._tracker.response_map
+
+    def initialize(self, image: Image, box: Box) -> None:
+        """Start the tracker."""
+        start = time.thread_time()
+        self._tracker.initialize(image, box)
+        self.seconds += time.thread_time() - start
+
+    def track(self, image: Image) -> Estimate:
+        """Ask the tracker."""
+        start = time.thread_time()
+        estimate = self._tracker.track(image)
+        self.seconds += time.thread_time() - start
+        return estimate
 
 
 def spent_table(by_tracker: Mapping[str, Spent]) -> str:
     """A row per tracker, and one of all where they are several."""
-    header = ['Seconds of', 'Tracker', 'Waiting for images', 'Rest', 'Added', 'Reading (CPU)']
+    header = ['Seconds', 'Tracker', 'Images', 'Rest', 'Added']
+    header += [f'{name} (CPU)' for name in header[1:]]
     rows = dict(by_tracker)
     if len(rows) > 1:
         rows['all'] = sum(by_tracker.values(), Spent())
-    return markdown(header, [_row(name, spent) for name, spent in rows.items()])
+    cells = [[name, *_cells(each.clock), *_cells(each.cpu)] for name, each in rows.items()]
+    return markdown(header, cells)
 
 
 def processes_line(spent: Spent, wall: float, workers: int) -> str:
     """What remains of `wall` seconds of `workers` processes: starting them, and idle ones."""
-    idle = max(wall * workers - spent.total, 0.0)
+    idle = max(wall * workers - spent.clock.total, 0.0)
     return f'{wall:.1f} s in {workers} process(es); starting them, and idle: {idle:.1f} s'
 
 
-def _row(name: str, spent: Spent) -> list[str]:
-    rest = spent.total - spent.tracker - spent.images
-    seconds = [spent.tracker, spent.images, rest]
-    numbers = [f'{value:.1f}' for value in seconds]
-    return [name, *numbers, f'{spent.overhead:.1%}', f'{spent.reading:.1f}']
+def _cells(seconds: Seconds) -> list[str]:
+    numbers = (seconds.tracker, seconds.images, seconds.rest)
+    return [*(f'{value:.1f}' for value in numbers), f'{seconds.added:.1%}']

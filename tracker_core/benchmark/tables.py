@@ -16,6 +16,12 @@ MEASURES = (
     ('OP50', 'op50'),
     ('OP75', 'op75'),
 )
+#: Likewise, of `Got10kScore`.
+GOT10K_MEASURES = (
+    ('AO', 'average_overlap'),
+    ('SR 0.50', 'success50'),
+    ('SR 0.75', 'success75'),
+)
 
 
 def markdown(header: List[str], rows: List[List[str]]) -> str:
@@ -35,10 +41,18 @@ def markdown(header: List[str], rows: List[List[str]]) -> str:
 
 
 def summary_table(evaluations: List[Evaluation]) -> tuple[list[str], list[list[str]]]:
-    """Header and one row per tracker, the best first."""
-    header = ['Tracker', *(title for title, _ in MEASURES), 'Frames/s', 'Sequences']
+    """Header and one row per tracker, the best first; on GOT-10k with its own measures."""
+    official = GOT10K_MEASURES if any(each.got10k for each in evaluations) else ()
+    titles = [title for title, _ in (*official, *MEASURES)]
     ordered = sorted(evaluations, key=lambda each: -each.summary.auc)
-    return header, [_summary_row(each) for each in ordered]
+    rows = [_summary_row(each, [name for _, name in official]) for each in ordered]
+    return ['Tracker', *titles, 'Frames/s', 'Sequences'], rows
+
+
+def most_complete(evaluations: List[Evaluation]) -> list[Evaluation]:
+    """Those with results on as many sequences as any: only their means can be compared."""
+    most = max(len(each.scores) for each in evaluations)
+    return [each for each in evaluations if len(each.scores) == most]
 
 
 def sequence_table(evaluations: List[Evaluation]) -> tuple[list[str], list[list[str]]]:
@@ -52,8 +66,8 @@ def sequence_table(evaluations: List[Evaluation]) -> tuple[list[str], list[list[
     return ['Sequence (AUC / precision)', *(each.label for each in ordered)], rows
 
 
-def _summary_row(evaluation: Evaluation) -> list[str]:
-    cells = []
+def _summary_row(evaluation: Evaluation, official: list[str]) -> list[str]:
+    cells = [f'{getattr(evaluation.got10k, name):.3f}' for name in official]
     for _, name in MEASURES:
         spread = evaluation.spread(name)
         text = f'{getattr(evaluation.summary, name):.3f}'

@@ -66,7 +66,11 @@ def vot_html(dataset: Dataset, evaluations: List[VotEvaluation]) -> str:
     ):
         if cells:
             escaped = [[page.escape(cell) for cell in row] for row in cells]
-            body.append(page.section(title, '', page.card(page.table(head, escaped))))
+            body.append(
+                page.section(
+                    title, '', page.card(page.table(list(map(page.escape, head)), escaped))
+                )
+            )
     return page.document(f'{dataset.title}: {len(ordered)} trackers', body)
 
 

@@ -149,7 +149,8 @@ def test_several_trackers_and_repetitions_read_a_sequence_once(
         folder = ResultFolder.of(tmp_path / 'r', dataset, label)
         job = Job(TrackerSpec('kcf', label), dataset.sequences[0], folder, (1, 2), 0)
         spent = execute(job, lambda _: None, kept)
-        assert spent.tracker > 0 and spent.reading > 0
+        assert spent.cpu.tracker > 0 and spent.cpu.images > 0
+        assert spent.cpu.rest > 0 and spent.clock.total >= spent.clock.tracker
         assert folder.repetitions('a') == 2
     assert len(read) == 6
 
