@@ -105,6 +105,11 @@ def dot(color: str, text: str) -> str:
     return f'<span class="dot" style="background:{color}"></span>{escape(text)}'
 
 
+def strong(text: str) -> str:
+    """The best of a column."""
+    return f'<span class="best">{escape(text)}</span>'
+
+
 def shaded(value: float, text: str, *, best: bool = False) -> str:
     """A number on a background from white (0) to green (1)."""
     strength = min(max(value, 0.0), 1.0) * 0.55

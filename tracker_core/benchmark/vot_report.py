@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence as List
+from typing import Any
 
 from tracker_core.benchmark import page, plots
 from tracker_core.benchmark.dataset import Dataset
@@ -17,6 +18,8 @@ _NOTE = (
     '{low} to {high}, not known where no sequence is that long. Overlaps '
     'count pixels as the rasteriser of region.c does.'
 )
+#: What is best in a column of `vot_table`.
+_BEST: dict[str, Any] = {'EAO': max, 'Accuracy': max, 'Robustness': min, 'Failures': min}
 
 
 def vot_table(evaluations: List[VotEvaluation]) -> tuple[list[str], list[list[str]]]:
@@ -43,17 +46,12 @@ def vot_markdown(dataset: Dataset, evaluations: List[VotEvaluation]) -> str:
 def vot_html(dataset: Dataset, evaluations: List[VotEvaluation]) -> str:
     """The whole page."""
     ordered = by_eao(evaluations)
-    header, rows = vot_table(evaluations)
-    shown = [
-        [page.dot(plots.color(index), row[0]), *map(page.escape, row[1:])]
-        for index, row in enumerate(rows)
-    ]
     curves = [(each.label, each.score.curve) for each in ordered]
     interval = dataset.eao_interval or (0, 0)
     body = [
         f'<h1>{page.escape(dataset.title)}</h1>',
         f'<p class="soft">{page.escape(_note(dataset))}</p>',
-        page.card(page.table(header, shown)),
+        page.card(_summary(evaluations)),
         page.section(
             'Expected overlap',
             'Mean overlap by length of a sequence; EAO is the mean over the shaded lengths.',
@@ -72,6 +70,20 @@ def vot_html(dataset: Dataset, evaluations: List[VotEvaluation]) -> str:
                 )
             )
     return page.document(f'{dataset.title}: {len(ordered)} trackers', body)
+
+
+def _summary(evaluations: List[VotEvaluation]) -> str:
+    """The table with the colours of the trackers and the best of each column in bold."""
+    header, rows = vot_table(evaluations)
+    shown = [[page.dot(plots.color(index), row[0])] for index, row in enumerate(rows)]
+    for column, title in enumerate(header[1:], start=1):
+        cells = [row[column] for row in rows]
+        known = [cell for cell in cells if cell != '-']
+        choose = _BEST.get(title) if len(known) > 1 else None
+        best = choose(known, key=float) if choose else None
+        for row, cell in zip(shown, cells, strict=True):
+            row.append(page.strong(cell) if cell == best else page.escape(cell))
+    return page.table(header, shown)
 
 
 def _row(evaluation: VotEvaluation) -> list[str]:

@@ -119,7 +119,7 @@ def run_supervised(
         if index < start:
             lines.append(str(SKIPPED))
         elif index == start:
-            tracker.initialize(image, start_box(polygons[index]))
+            tracker.initialize(image, _start_box(sequence, index))
             seconds[index] = time.perf_counter() - began
             lines.append(str(STARTED))
         else:
@@ -189,6 +189,13 @@ def _expected_overlap(sequences: List[VotSequence], overlaps: List[list[Curve]])
                 fragments.append(fragment)
                 weights.append(1 / len(sequence.runs))
     return _expected(np.stack(fragments), np.array(weights))
+
+
+def _start_box(sequence: BenchmarkSequence, index: int) -> Box:
+    """Where a tracker starts: the truth itself where that is a box."""
+    if sequence.polygons is None or sequence.start is None:
+        return Box(*map(float, sequence.truth[index]))
+    return start_box(sequence.polygons[index])
 
 
 def _line(box: Box, truth: NDArray[np.float64], size: tuple[int, int]) -> str:

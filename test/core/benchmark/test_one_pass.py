@@ -1,5 +1,7 @@
 """Measures of one-pass evaluation against numbers worked out by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -141,6 +143,31 @@ def test_runs_are_averaged_before_sequences():
     good = one_pass.score('s', TRUTH, TRUTH)
     lost = one_pass.score('s', np.concatenate([TRUTH[:1], TRUTH[1:] + 500]), TRUTH)
     assert one_pass.merge([good, lost]).precision20 == pytest.approx(0.625)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ('name', 'otb2013', 'expected'),
+    [
+        ('UDT', False, (0.5871, 0.7599, 0.7077, 0.7171)),
+        ('UDTplus', False, (0.6231, 0.8308, 0.7407, 0.7633)),
+        ('UDT', True, (0.6194, 0.8151, None, None)),
+    ],
+)
+def test_summary_of_reference_curves(parity: Path, name, otb2013, expected):
+    """Curves of published result files on OTB-100; UDT's published precision is 0.760."""
+    data = np.load(parity / 'metrics_otb_udt.npz')
+    kept = data[f'{name}_OTB100/is_otb2013'] | (not otb2013)
+    curves = [
+        data[f'{name}_OTB100/{curve}'][kept]
+        for curve in ('success', 'precision', 'norm_precision')
+    ]
+    rows = zip(*curves, strict=True)
+    empty = np.zeros(0)
+    summary = one_pass.summarize([one_pass.SequenceScore('', *row, empty) for row in rows])
+    found = (summary.auc, summary.precision20, summary.normalized20, summary.op50)
+    for value, wanted in zip(found, expected, strict=True):
+        assert wanted is None or value == pytest.approx(wanted, abs=5e-5)
 
 
 def test_nothing_to_summarize_is_an_error():

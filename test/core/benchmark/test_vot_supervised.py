@@ -1,5 +1,6 @@
 """The supervised protocol: restarts, and the measures against reference values."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from tracker_core import Box, Estimate, TrackState
 from tracker_core.benchmark.dataset import BenchmarkSequence, ImageList
-from tracker_core.benchmark.readers.vot import as_polygons
+from tracker_core.benchmark.readers.vot import as_polygons, start_box
 from tracker_core.benchmark.vot_supervised import (
     Trajectory,
     VotSequence,
@@ -58,6 +59,16 @@ def test_a_tracker_is_restarted_five_frames_after_a_failure():
     assert lines[1] == '20.0000,20.0000,30.0000,20.0000'
     assert len(tracker.starts) == 2
     assert (seconds > 0).tolist() == [line != '0' for line in lines]
+
+
+def test_boxes_start_as_they_are_and_polygons_as_boxes_of_their_area():
+    boxes, polygons = Scripted(3), Scripted(3)
+    run_supervised(boxes, sequence(12), lambda amount: None)
+    assert boxes.starts == [Box(20, 20, 30, 20)] * 2
+    first = start_box(sequence(1).polygons[0])
+    run_supervised(polygons, replace(sequence(12), start=first), lambda amount: None)
+    assert polygons.starts == [first] * 2
+    assert first.width == 31, 'one pixel more, as in pysot'
 
 
 def test_a_failure_near_the_end_ends_the_run():

@@ -1,0 +1,44 @@
+"""Scoring result files."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tracker_core.benchmark.dataset import BenchmarkSequence, Dataset, ImageList
+from tracker_core.benchmark.evaluation import evaluate
+from tracker_core.benchmark.one_pass import Convention
+from tracker_core.benchmark.results import ResultFolder
+
+
+def sequence(name: str, count: int) -> BenchmarkSequence:
+    frames = ImageList(name, [Path(f'{index}.png') for index in range(count)])
+    return BenchmarkSequence(name, frames, np.tile([50.0, 50, 20, 20], (count, 1)))
+
+
+def test_a_hundred_sequences_are_scored_in_less_than_ten_seconds(tmp_path: Path):
+    """As many frames as OTB-100 has, of CPU time, as the machine may have other work."""
+    dataset = Dataset('many', 'Many', tuple(sequence(f's{i}', 590) for i in range(100)))
+    folder = ResultFolder.of(tmp_path, dataset, 'tracker')
+    for each in dataset.sequences:
+        boxes = each.truth + np.array([10.0, 0, 0, 0])
+        folder.write(each.name, 1, boxes, np.full(len(boxes), 0.01))
+    start = time.process_time()
+    evaluation = evaluate(dataset, folder)
+    assert time.process_time() - start < 10
+    assert len(evaluation.scores) == 100
+    assert evaluation.scores['s5'].overlaps[1] == pytest.approx(1 / 3)
+    assert evaluation.speed is not None
+    assert evaluation.speed.total == pytest.approx(100)
+
+
+def test_results_of_another_length_are_cut_or_padded_but_for_lasot(tmp_path: Path):
+    dataset = Dataset('one', 'One', (sequence('s', 10),))
+    folder = ResultFolder.of(tmp_path, dataset, 'tracker')
+    folder.write('s', 1, np.tile([50.0, 50, 20, 20], (12, 1)), np.ones(12))
+    assert evaluate(dataset, folder).summary.precision20 == 1
+    folder.write('s', 1, np.tile([50.0, 50, 20, 20], (5, 1)), np.ones(5))
+    assert evaluate(dataset, folder).summary.precision20 == 0.5
+    with pytest.raises(ValueError, match='5 boxes for 10 frames'):
+        evaluate(dataset, folder, Convention(family='lasot'))
