@@ -48,7 +48,7 @@ class LocationPredictor(nn.Module):
             )
         self.fc3 = _Linear(128 * _BINS2 * _BINS2)
         self.fc4 = _Linear(256 * _BINS3 * _BINS3)
-        self._packed: Pair | None = None
+        self._packed: tuple[Tensor, Tensor, Tensor] | None = None
 
     def embed(self, layer2: Tensor, layer3: Tensor) -> Pair:
         """Map backbone features to the maps (N, 128, 36, 36) and (N, 256, 18, 18)."""
@@ -69,11 +69,15 @@ class LocationPredictor(nn.Module):
 
         Equals `describe` of `grid.boxes_ltwh(sizes)`, several times faster.
         """
-        weight2, weight3 = self._packed or self._pack()
+        by_box2, by_box3, by_cell3 = self._packed or self._pack()
         pooling2, pooling3 = _poolings(embedding, sizes, grid)
-        features2 = pooling2.pool_then_project(weight2) + self.fc3.linear.bias
-        features3 = pooling3.project_then_pool(weight3) + self.fc4.linear.bias
-        return torch.cat([features2, features3], -1)
+        features2 = pooling2.pool_then_project(by_box2)
+        if grid.side**2 < embedding[1][0, 0].numel():
+            features3 = pooling3.pool_then_project(by_box3)
+        else:
+            features3 = pooling3.project_then_pool(by_cell3)
+        biases = self.fc3.linear.bias, self.fc4.linear.bias
+        return torch.cat([features2 + biases[0], features3 + biases[1]], -1)
 
     def score_grid(self, embedding: Pair, sizes: Tensor, grid: Grid, weights: Tensor) -> Tensor:
         """Products (N, P, 1) of the features of the grid and `weights` (1024, 1).
@@ -92,12 +96,14 @@ class LocationPredictor(nn.Module):
         """Rearrange the weights of `describe_grid` once; they must not change afterwards."""
         self._packed = self._pack()
 
-    def _pack(self) -> Pair:
-        """Weights for (bin x, bin y, channel) inputs, and as (bin y, channel, bin x * feature)."""
+    def _pack(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights of both layers for inputs (bin x, bin y, channel) of boxes, and of the second
+        for those of cells, as (bin y, channel, bin x * feature)."""
         half = FEATURES // 2
-        weight2 = self.fc3.linear.weight.view(half, -1, _BINS2, _BINS2).permute(0, 3, 2, 1)
-        weight3 = self.fc4.linear.weight.view(half, -1, _BINS3, _BINS3).permute(2, 1, 3, 0)
-        return weight2.reshape(half, -1), weight3.reshape(_BINS3, -1, _BINS3 * half)
+        weight2 = self.fc3.linear.weight.view(half, -1, _BINS2, _BINS2)
+        weight3 = self.fc4.linear.weight.view(half, -1, _BINS3, _BINS3)
+        by_box2, by_box3 = (w.permute(0, 3, 2, 1).reshape(half, -1) for w in (weight2, weight3))
+        return by_box2, by_box3, weight3.permute(2, 1, 3, 0).reshape(_BINS3, -1, _BINS3 * half)
 
 
 def _poolings(embedding: Pair, sizes: Tensor, grid: Grid) -> tuple[_GridPooling, _GridPooling]:
