@@ -86,13 +86,17 @@ class Grid:
         )
         return over_y, over_x
 
-    def halved(self) -> Grid:
-        """Every second row and column, which reach as far: a quarter of the proposals."""
-        return Grid((self.side + 1) // 2, self.image_size)
+    @property
+    def _thinning(self) -> int:
+        return 2 if (self.side - 1) % 3 else 3
 
-    def shares_of_halved(self, device: torch.device | None = None) -> Tensor:
-        """Part (P / 4, 1) of this grid that each proposal of `halved` stands for; sums to one."""
-        row = torch.full(((self.side + 1) // 2,), 2.0, device=device)
-        row[0] = row[-1] = 1.5
-        row = row / row.sum()
+    def thinned(self) -> Grid:
+        """Every third row and column (every second if that fits), which reach as far."""
+        return Grid((self.side - 1) // self._thinning + 1, self.image_size)
+
+    def shares_of_thinned(self, device: torch.device | None = None) -> Tensor:
+        """Part (K, 1) of this grid that each proposal of `thinned` stands for; sums to one."""
+        row = torch.full((self.thinned().side,), float(self._thinning), device=device)
+        row[0] = row[-1] = (self._thinning + 1) / 2
+        row = row / self.side
         return (row[:, None] * row).view(-1, 1)

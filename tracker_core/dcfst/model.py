@@ -18,6 +18,24 @@ from tracker_core.dcfst.ridge_regression import (
 Average = Literal['features', 'products']
 
 
+class PendingFrames:
+    """Weighted mean of what describes frames, until they are added to a model all at once."""
+
+    def __init__(self) -> None:
+        self.rate = 0.0
+        """Share in the model's average that the frames have together; 0 without any."""
+        self.parts: tuple[Tensor, ...] = ()
+
+    def add(self, parts: tuple[Tensor, ...], rate: float) -> None:
+        """Add a frame whose own share is `rate`; that of the earlier ones falls accordingly."""
+        self.rate = 1 - (1 - self.rate) * (1 - rate)
+        share = rate / self.rate
+        old = self.parts or parts
+        self.parts = tuple(
+            torch.lerp(one, other, share) for one, other in zip(old, parts, strict=True)
+        )
+
+
 class OnlineModel:
     """Weights (1024, 1) that predict the labels of proposals from their features.
 

@@ -97,8 +97,10 @@ class LocationPredictor(nn.Module):
         self._packed = self._pack()
 
     def _pack(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Weights of both layers for inputs (bin x, bin y, channel) of boxes, and of the second
-        for those of cells, as (bin y, channel, bin x * feature)."""
+        """Weights for inputs (bin x, bin y, channel) of boxes, and for those of cells.
+
+        The latter of the second layer alone, as (bin y, channel, bin x * feature).
+        """
         half = FEATURES // 2
         weight2 = self.fc3.linear.weight.view(half, -1, _BINS2, _BINS2)
         weight3 = self.fc4.linear.weight.view(half, -1, _BINS3, _BINS3)
@@ -142,11 +144,16 @@ class _GridPooling:
         return (over_x[:, None] @ rows).view(count, self._side**2, -1)
 
     def correlate(self, filter_weights: Tensor) -> Tensor:
-        """Products (N, K * K, 1) of the pooled boxes and one filter (C * bins * bins), float32."""
-        weight = filter_weights.view(-1, self._bins, self._bins).permute(1, 0, 2)
-        columns = (self._strips() @ weight.reshape(-1, self._bins)).float()
-        over_x = self._over_x.float().transpose(2, 3).flatten(2)
-        return (columns.flatten(2) @ over_x.mT).view(len(columns), self._side**2, 1)
+        """Products (N, K * K, 1) of the pooled boxes and one filter (C * bins * bins), float32.
+
+        The cells are filtered for every bin first, so that nothing wide is ever pooled.
+        """
+        count, height, width, channels = self._cells.shape
+        filtered = self._cells.float() @ filter_weights.float().view(channels, -1)
+        filtered = filtered.view(count, height, width, self._bins, self._bins)
+        table = filtered.permute(0, 3, 1, 4, 2).reshape(count, self._bins * height, -1)
+        over_y, over_x = (over.float().flatten(2) for over in (self._over_y, self._over_x))
+        return (over_y @ table @ over_x.mT).view(count, self._side**2, 1)
 
     def _strips(self) -> Tensor:
         """Pool along y alone: (N, K, w, bins y * C)."""

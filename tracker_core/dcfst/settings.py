@@ -43,7 +43,12 @@ class DCFSTSettings:
     """Gauss-Seidel sweeps of such an update; they do not converge, and need not."""
     search: Literal['auto', 'exact', 'sampled'] = 'auto'
     """'exact' normalises the features of a search region by all proposals (published), 'sampled'
-    by every fourth, which is faster; 'auto' is 'sampled' on a CPU."""
+    by those of every third row and column, which is faster; 'auto' is 'sampled' on a CPU."""
+    learn: Literal['auto', 'each', 'together'] = 'auto'
+    """'each' computes the features of every frame that is added to the average (published),
+    'together' only those of the mean of its maps over all frames since the last update of the
+    model: nearly the mean of their features, as only the normalisation is not linear, and faster.
+    'auto' is 'together' on a CPU with `average` 'features', the only one that allows it."""
     not_found: float = 0.25
     """Windowed score below which the target is not found: the box stays, nothing is learnt."""
     refit_when_not_found: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -21,8 +21,8 @@ from tracker_core.box import Box
 from tracker_core.box_candidates import jitter_box, mean_of_best
 from tracker_core.confidence import StateJudge, logistic
 from tracker_core.dcfst.grid import LABEL_SIGMA, SEARCH_FACTOR, Grid
-from tracker_core.dcfst.model import OnlineModel
-from tracker_core.dcfst.network import DCFST, normalize_columns
+from tracker_core.dcfst.model import OnlineModel, PendingFrames
+from tracker_core.dcfst.network import DCFST, column_norms, normalize_columns
 from tracker_core.dcfst.settings import DCFSTSettings
 from tracker_core.inference import choose_dtype, prepare
 from tracker_core.iou_net import OverlapPredictor, Pair, refine_boxes_nearby
@@ -69,6 +69,9 @@ class _Target:
     overlap: OverlapPredictor
     draws: UniformDraws
     judge: StateJudge
+    norms: Tensor = field(default_factory=lambda: torch.ones(1, 1))
+    """Of the features in the last search region: (1, 1024)."""
+    pending: PendingFrames = field(default_factory=PendingFrames)
     frame: int = 1
     frames_skipped: int = 0
     """Since the last one that was added to the model."""
@@ -112,6 +115,7 @@ class DCFSTTracker:
         self._sampled = self.settings.search == 'sampled' or (
             self.settings.search == 'auto' and self.device.type == 'cpu'
         )
+        self._together = self._learns_together()
         distances = self._distances(self._grid.middle)
         target_side = self._grid.target_side
         self._labels = _gaussian(distances, LABEL_SIGMA * target_side)
@@ -157,7 +161,7 @@ class DCFSTTracker:
         target, region = self._target, self._region(self._target.place)
         target.frame += 1
         layers = self._layers(self._cut(image, region))
-        scores = self._score(target.model, layers, region)
+        scores = self._search(target, layers, region)
         self._response = scores.view(self._grid.side, self._grid.side).cpu().numpy()
         best = int((scores * self._window).argmax())
         found = bool((scores * self._window)[best] >= self.settings.not_found)
@@ -204,15 +208,23 @@ class DCFSTTracker:
         embedding, sizes = predictor.embed(*layers), self._sizes(region)
         return normalize_columns(predictor.describe_grid(embedding, sizes, self._grid).float())[0]
 
-    def _score(self, model: OnlineModel, layers: Pair, region: _Region) -> Tensor:
-        """Predicted labels (961, 1) of the proposals of a region."""
-        if not self._sampled:
-            return model.predict(self._samples(layers, region))
+    def _search(self, target: _Target, layers: Pair, region: _Region) -> Tensor:
+        """Predicted labels (961, 1) of the proposals of a region; sets `norms`."""
         predictor, sizes = self.network.location_predictor, self._sizes(region)
         embedding = predictor.embed(*layers)
-        samples = predictor.describe_grid(embedding, sizes, self._grid.halved())[0].float()
-        squares = (samples.square() * self._grid.shares_of_halved(self.device)).sum(0)
-        weights = model.weights * squares.clamp(min=1e-30).rsqrt()[:, None]
+        if not self._sampled:
+            samples = predictor.describe_grid(embedding, sizes, self._grid)[0].float()
+            target.norms = column_norms(samples)
+            return target.model.predict(samples / target.norms)
+        samples = predictor.describe_grid(embedding, sizes, self._grid.thinned())[0].float()
+        squares = (samples.square() * self._grid.shares_of_thinned(self.device)).sum(0)
+        target.norms = squares.clamp(min=1e-30).sqrt()[None]
+        return self._score(target, embedding, region)
+
+    def _score(self, target: _Target, embedding: Pair, region: _Region) -> Tensor:
+        """Predicted labels (961, 1) of the proposals of a region, normalised by `norms`."""
+        weights = target.model.weights / target.norms.T
+        predictor, sizes = self.network.location_predictor, self._sizes(region)
         return predictor.score_grid(embedding, sizes, self._grid, weights)[0]
 
     def _sizes(self, region: _Region) -> Tensor:
@@ -270,14 +282,51 @@ class DCFSTTracker:
         target.frames_skipped += 1
         distractor = False
         if found and (suspicious or target.frames_skipped >= settings.update_interval):
-            region = self._region(target.place)
-            samples = self._samples(self._layers(self._cut(image, region)), region)
-            distractor = self._is_distracted(target.model.predict(samples), self._grid.middle)
-            rate = 1 - (1 - settings.learning_rate) ** target.frames_skipped
-            target.model.add(samples, settings.hard_negative_learning_rate if distractor else rate)
+            distractor = self._add(target, image)
             target.frames_skipped = 0
         if distractor or target.frame % settings.refit_interval == 0:
+            self._add_pending(target)
             target.model.refit(settings.sweeps)
+
+    def _add(self, target: _Target, image: Image) -> bool:
+        """Add the target at its new place to the model; returns whether there is a distractor."""
+        settings, region = self.settings, self._region(target.place)
+        layers = self._layers(self._cut(image, region))
+        if self._together:
+            embedding = self.network.location_predictor.embed(*layers)
+            scores = self._score(target, embedding, region)
+        else:
+            samples = self._samples(layers, region)
+            scores = target.model.predict(samples)
+        distractor = self._is_distracted(scores, self._grid.middle)
+        rate = 1 - (1 - settings.learning_rate) ** target.frames_skipped
+        rate = settings.hard_negative_learning_rate if distractor else rate
+        if self._together:
+            maps = (layer.float() for layer in embedding)
+            target.pending.add((*maps, self._sizes(region), target.norms), rate)
+        else:
+            target.model.add(samples, rate)
+        return distractor
+
+    def _add_pending(self, target: _Target) -> None:
+        """Add the frames to the model that wait for the features of their mean."""
+        pending, target.pending = target.pending, PendingFrames()
+        if not pending.rate:
+            return
+        layer2, layer3, sizes, norms = pending.parts
+        embedding = layer2.to(self._dtype), layer3.to(self._dtype)
+        predictor = self.network.location_predictor
+        features = predictor.describe_grid(embedding, sizes, self._grid)[0].float()
+        target.model.add(features / norms, pending.rate)
+
+    def _learns_together(self) -> bool:
+        linear = self.settings.average == 'features'
+        if self.settings.learn == 'together' and not linear:
+            raise ValueError("learn='together' needs average='features'")
+        on_cpu = self.device.type == 'cpu'
+        return self.settings.learn == 'together' or (
+            self.settings.learn == 'auto' and linear and on_cpu
+        )
 
     def _is_distracted(self, scores: Tensor, proposal: int) -> bool:
         """Whether something far from a proposal scores high."""

@@ -17,6 +17,7 @@ LIGHT = {
     'blurs': [],
     'precision': 'float32',
     'search': 'exact',
+    'learn': 'each',
     'refinement_steps': 0,  # random weights know nothing of boxes
 }
 
@@ -114,6 +115,42 @@ def test_fewer_updates_weigh_more_and_do_not_wait_for_a_distractor(monkeypatch, 
     assert [rate for _, rate in added][1:] == [0.125]
 
 
+def test_frames_that_are_learnt_together(monkeypatch, tracker, frames):
+    """Their features are added once, before a refit, and are nearly the mean of each one's."""
+    change(tracker, hard_negative_threshold=9.0, refit_interval=4)
+    model = tracker._target.model
+    monkeypatch.setattr(tracker, '_together', True)
+    each = []
+    original = tracker._add
+
+    def add(target, image):
+        samples = tracker._samples(
+            tracker._layers(tracker._cut(image, region := tracker._region(target.place))), region
+        )
+        each.append(samples)
+        return original(target, image)
+
+    monkeypatch.setattr(tracker, '_add', torch.inference_mode()(add))
+    added, refits = (watch(monkeypatch, tracker, name) for name in ('add', 'refit'))
+    for frame in frames[1:4]:
+        tracker.track(frame)
+    ((features, rate),) = added
+    assert rate == pytest.approx(1 - (1 - 0.013) ** 3) and len(refits) == 1
+    mean = torch.stack(each).mean(0)
+    assert (features - mean).square().mean().sqrt() < 0.05 * mean.square().mean().sqrt()
+    assert model.first_weight == pytest.approx(0.987**3)
+    change(tracker, hard_negative_threshold=-9.0)
+    tracker.track(frames[4])
+    assert [rate for _, rate in added][1:] == [0.125] and len(refits) == 2
+
+
+def test_frames_are_learnt_together_on_a_cpu_unless_asked_otherwise():
+    assert build(learn='auto')._together and build(learn='together')._together
+    assert not build()._together and not build(learn='auto', average='products')._together
+    with pytest.raises(ValueError, match='features'):
+        build(learn='together', average='products')
+
+
 def test_something_far_away_that_scores_high_is_a_distractor(tracker):
     scores = torch.zeros(225, 1)
     scores[tracker._grid.middle] = 0.9
@@ -133,9 +170,9 @@ def test_sampled_norms_hardly_change_the_scores(tracker, frames):
     region = tracker._region(tracker._target.place)
     with torch.inference_mode():
         layers = tracker._layers(tracker._cut(frames[1], region))
-        exact = tracker._score(tracker._target.model, layers, region)
+        exact = tracker._search(tracker._target, layers, region)
         tracker._sampled = True
-        sampled = tracker._score(tracker._target.model, layers, region)
+        sampled = tracker._search(tracker._target, layers, region)
     tracker._sampled = False
     assert exact.max() > 0.5 and not torch.equal(exact, sampled)
     torch.testing.assert_close(sampled, exact, rtol=0, atol=0.05)

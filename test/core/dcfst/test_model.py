@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tracker_core.dcfst.model import OnlineModel
+from tracker_core.dcfst.model import OnlineModel, PendingFrames
 from tracker_core.dcfst.ridge_regression import gauss_seidel, normal_matrix, solve
 
 LABELS = torch.rand(20, 1, generator=torch.Generator().manual_seed(0))
@@ -78,3 +78,17 @@ def test_the_first_frame_keeps_its_share(average):
         mixed = sum(share * x for share, x in shares)
         expected = gauss_seidel(normal_matrix(mixed, 0.1), mixed.mT @ LABELS, before, 2)
     torch.testing.assert_close(model.weights, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_frames_that_wait_weigh_as_if_they_had_been_added_one_by_one():
+    together, one_by_one = build('features', 1, minimum=0), build('features', 1, minimum=0)
+    pending = PendingFrames()
+    for seed, rate in ((2, 0.1), (3, 0.1), (4, 0.4)):
+        one_by_one.add(samples(seed), rate)
+        pending.add((samples(seed),), rate)
+    assert pending.rate == pytest.approx(1 - 0.9 * 0.9 * 0.6)
+    together.add(*pending.parts, pending.rate)
+    assert together.first_weight == pytest.approx(one_by_one.first_weight)
+    for model in (together, one_by_one):
+        model.refit(2)
+    torch.testing.assert_close(together.weights, one_by_one.weights)
