@@ -24,6 +24,7 @@ examples:
   python -m training config/training/siamfc.yaml --data ~/recordings --output runs/mine
   python -m training config/training/siamfc.yaml --set schedule.epochs=2
   python -m training config/training/siamfc.yaml --resume runs/siamfc/last.pt
+  python -m training config/training/siamfc.yaml --start-from mine.safetensors
   python -m training check-data config/training/siamfc.yaml
   tensorboard --logdir runs
   python -m training throughput config/training/siamfc.yaml --steps 20
@@ -204,7 +205,10 @@ def _train_parser() -> argparse.ArgumentParser:
         '--resume', type=Path, metavar='CHECKPOINT', help='go on with a run, exactly'
     )
     start.add_argument(
-        '--start-from', type=Path, metavar='CHECKPOINT', help='begin a new run with its weights'
+        '--start-from',
+        type=Path,
+        metavar='FILE',
+        help='begin a new run with the weights of a checkpoint or of a .safetensors file',
     )
     return parser
 

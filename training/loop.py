@@ -22,6 +22,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 import tracker_core
+from tracker_core import weights
 from tracker_core.atomic import replacing
 from training import checkpoint
 from training.distributed import World, find_world, joined
@@ -253,10 +254,16 @@ class Run:
         checkpoint.restore_random(state['random'])
 
     def start_from(self, path: Path) -> None:
-        """Take only the weights of a checkpoint, for a new schedule or other data."""
-        state = checkpoint.load(path)
-        self.network.load_state_dict(state['exported'])
-        self.examples = state['examples']
+        """Take only the weights, for a new schedule or other data.
+
+        path: checkpoint of a run, or a weights file (.safetensors) such as a shipped one.
+        """
+        if path.suffix == weights.SUFFIX:
+            weights.load_into(self.network, path, self.recipe.recipe)
+        else:
+            state = checkpoint.load(path)
+            self.network.load_state_dict(state['exported'])
+            self.examples = state['examples']
         self.averaged = _averaged(self.network, self.schedule)
 
     def _board(self) -> AbstractContextManager[SummaryWriter | None]:
