@@ -26,6 +26,11 @@ class StateJudge:
     """... and the state is LOST from this many such frames in a row; until then UNCERTAIN."""
     frames_lost: int = 0
 
+    @property
+    def lost(self) -> bool:
+        """Whether the state of the last frame was LOST."""
+        return self.frames_lost >= self.lost_after
+
     def judge(self, confidence: float, *, found: bool = True, certain: bool = True) -> TrackState:
         """State of the next frame.
 
@@ -34,7 +39,7 @@ class StateJudge:
         """
         lost = not found or confidence < self.lost_threshold
         self.frames_lost = self.frames_lost + 1 if lost else 0
-        if self.frames_lost >= self.lost_after:
+        if self.lost:
             return TrackState.LOST
         if found and certain and confidence >= self.tracking_threshold:
             return TrackState.TRACKING

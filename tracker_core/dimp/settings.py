@@ -16,7 +16,10 @@ _Border = Literal['replicate', 'inside_major']
 
 @dataclass(frozen=True)
 class DiMPSettings:
-    """Values of DiMP-18 and DiMP-50 as published; sizes in pixels, pairs as (y, x)."""
+    """Values of DiMP-18 and DiMP-50 as published; sizes in pixels, pairs as (y, x).
+
+    The search for a lost target is not published: `recovery_regions=0` is without it.
+    """
 
     image_size: int = 288
     """Side of the network's input."""
@@ -81,6 +84,10 @@ class DiMPSettings:
     """Confidence below which a frame counts like one without a target."""
     lost_after: int = 3
     """Such frames in a row until the state is LOST."""
+    recovery_regions: int = 1
+    """Regions elsewhere that are searched per frame while the state is LOST; 0: as published."""
+    recovery_confidence: float = 0.5
+    """Confidence from which a lost target is found again far from its last place."""
     precision: Precision = 'auto'
     """Of the network; 'auto' is bfloat16 on CPUs that compute in it, else float32."""
     seed: int = 0
@@ -106,6 +113,7 @@ VOT18 = DiMPSettings(
     distractor_threshold=100.0,
     hard_negative_threshold=0.45,
     displacement=0.7,
+    recovery_regions=0,
 )
 
 #: DiMP-50 on VOT2019.
@@ -161,4 +169,5 @@ PRDIMP50_VOT18 = replace(
     distractor_threshold=99999.0,
     hard_negative_threshold=999999.0,
     displacement=0.7,
+    recovery_regions=0,
 )

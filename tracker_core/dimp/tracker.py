@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from tracker_core.dimp.online_filter import OnlineFilter
 from tracker_core.dimp.settings import DiMPSettings
 from tracker_core.inference import choose_dtype, prepare
 from tracker_core.iou_net import OverlapPredictor, Pair, refine_boxes_nearby
+from tracker_core.recovery import Recovery, plausible_step
 from tracker_core.resnet import normalize
 from tracker_core.score_map import (
     DistractorThresholds,
@@ -41,7 +42,14 @@ from tracker_core.score_map import (
 )
 from tracker_core.search_region import Patch, Pixels, box_in_patch, sample_patch
 from tracker_core.target_filter import FILTER_SIZE
-from tracker_core.tracker import MIN_SIDE, Estimate, Image, check_box, check_image
+from tracker_core.tracker import (
+    MIN_SIDE,
+    Estimate,
+    Image,
+    TrackState,
+    check_box,
+    check_image,
+)
 
 #: (x, y), or (width, height).
 Point = tuple[float, float]
@@ -49,6 +57,20 @@ Point = tuple[float, float]
 _INSIDE = 0.2
 #: Longest side of a target relative to the image; only implausible boxes are longer.
 _LONGEST = 2.0
+#: Distance between the regions that are searched for a lost target, relative to their side.
+_SPACING = 0.6
+
+
+@dataclass(frozen=True)
+class _View:
+    """A search region, what the network makes of it, and the decision on it."""
+
+    patch: Patch
+    layers: Pair
+    features: Tensor
+    scores: Map
+    peak: Peak
+    flag: Flag
 
 
 @dataclass
@@ -61,6 +83,7 @@ class _Target:
     overlap: OverlapPredictor
     draws: UniformDraws
     judge: StateJudge
+    recovery: Recovery
     frames: int = 0
 
 
@@ -128,6 +151,7 @@ class DiMPTracker:
             judge=StateJudge(
                 settings.tracking_threshold, settings.lost_threshold, settings.lost_after
             ),
+            recovery=Recovery(center, size),
         )
         self._scores = self._flag = None
 
@@ -139,17 +163,16 @@ class DiMPTracker:
             raise RuntimeError('track() before initialize(): call initialize(image, box) first')
         target = self._target
         target.frames += 1
-        patch = self._cut(target, image)
-        layers = self._backbone(patch.pixels[None])
-        features, scores = self._classify(target, layers[1])
-        peak, flag = self._localize(target, patch, scores)
-        if flag is not Flag.NOT_FOUND:
-            self._move(target, patch, peak, image)
-            self._refine(target, patch, layers, image)
-        if flag in (Flag.NORMAL, Flag.HARD_NEGATIVE):
-            self._learn(target, patch, features, flag)
-        self._scores, self._flag = scores, flag
-        return self._estimate(target, float(scores.max()), flag)
+        view = self._look(target, image)
+        if target.judge.lost and self.settings.recovery_regions:
+            view = self._search(target, image, view)
+        if view.flag is not Flag.NOT_FOUND:
+            self._move(target, view, image)
+            self._refine(target, view, image)
+        if view.flag in (Flag.NORMAL, Flag.HARD_NEGATIVE):
+            self._learn(target, view)
+        self._scores, self._flag = view.scores, view.flag
+        return self._estimate(target, view)
 
     @property
     def _patch_size(self) -> tuple[int, int]:
@@ -203,6 +226,34 @@ class DiMPTracker:
             boxes = torch.cat([boxes, boxes[:1].expand(settings.dropout_copies, 4)])
         return features, boxes
 
+    def _look(self, target: _Target, image: Image) -> _View:
+        """Search around the target's place."""
+        patch = self._cut(target, image)
+        layers = self._backbone(patch.pixels[None])
+        features, scores = self._classify(target, layers[1])
+        return _View(patch, layers, features, scores, *self._localize(target, patch, scores))
+
+    def _search(self, target: _Target, image: Image, view: _View) -> _View:
+        """Search for a lost target elsewhere too; `view` is that around its place.
+
+        The target moves on as published where it is seen nearby, and further away only onto
+        something that is surely the target (not published).
+        """
+        settings, recovery = self.settings, target.recovery
+        best, place = view, (target.center, target.size)
+        spacing = _SPACING * settings.image_size * self._scale(recovery.size)
+        for _ in range(settings.recovery_regions):
+            center = recovery.next_center(spacing, image.shape[1::-1], target.center)
+            other = self._look(replace(target, center=center, size=recovery.size), image)
+            if other.scores.max() > best.scores.max():
+                best, place = other, (center, recovery.size)
+        if self._confidence(best) >= settings.recovery_confidence:
+            target.center, target.size = place
+            return best
+        if plausible_step(target.center, self._place(view), target.size):
+            return view
+        return replace(view, flag=Flag.NOT_FOUND)
+
     def _cut(self, target: _Target, image: Image) -> Patch:
         """Search region, centred so that the target would be in the middle of the scores."""
         settings = self.settings
@@ -230,14 +281,20 @@ class DiMPTracker:
             scores,
         )
 
-    def _move(self, target: _Target, patch: Patch, peak: Peak, image: Image) -> None:
-        """Put the centre on the peak; a part of the target stays inside the image."""
-        cell = patch.scale * STRIDE
+    def _place(self, view: _View) -> Point:
+        """Where the peak is in the image."""
         x, y = (
-            min(max(at + cell * offset, -slack), extent + slack)
-            for at, offset, slack, extent in zip(
-                patch.center,
-                peak.offset,
+            at + view.patch.scale * STRIDE * offset
+            for at, offset in zip(view.patch.center, view.peak.offset, strict=True)
+        )
+        return x, y
+
+    def _move(self, target: _Target, view: _View, image: Image) -> None:
+        """Put the centre on the peak; a part of the target stays inside the image."""
+        x, y = (
+            min(max(at, -slack), extent + slack)
+            for at, slack, extent in zip(
+                self._place(view),
                 ((0.5 - _INSIDE) * side for side in target.size),
                 image.shape[1::-1],
                 strict=True,
@@ -245,16 +302,16 @@ class DiMPTracker:
         )
         target.center = x, y
 
-    def _refine(self, target: _Target, patch: Patch, layers: Pair, image: Image) -> None:
+    def _refine(self, target: _Target, view: _View, image: Image) -> None:
         """Replace centre and size by the mean of the best refined boxes (section 4.2, ATOM)."""
-        settings = self.settings
+        settings, patch = self.settings, view.patch
         box = torch.tensor(patch.to_patch(target.center, target.size), device=self.device)
         draws = torch.from_numpy(target.draws.random((settings.random_boxes, 4)))
         boxes = jitter_box(box, draws, settings.position_jitter, settings.size_jitter)
         refined, overlaps = refine_boxes_nearby(
             self.network.bb_regressor,
             target.overlap,
-            layers,
+            view.layers,
             boxes[None],
             steps=settings.refinement_steps,
             step_length=settings.refinement_step_length,
@@ -271,16 +328,22 @@ class DiMPTracker:
             )
             target.size = width, height
 
-    def _learn(self, target: _Target, patch: Patch, features: Tensor, flag: Flag) -> None:
-        box = torch.tensor(patch.to_patch(target.center, target.size), device=self.device)
-        target.filter.learn(features, box, target.frames, hard_negative=flag is Flag.HARD_NEGATIVE)
+    def _learn(self, target: _Target, view: _View) -> None:
+        box = torch.tensor(view.patch.to_patch(target.center, target.size), device=self.device)
+        hard_negative = view.flag is Flag.HARD_NEGATIVE
+        target.filter.learn(view.features, box, target.frames, hard_negative=hard_negative)
 
-    def _estimate(self, target: _Target, peak: float, flag: Flag) -> Estimate:
-        settings = self.settings
-        confidence = logistic(peak, settings.confidence_offset, settings.confidence_slope)
+    def _confidence(self, view: _View) -> float:
+        settings, peak = self.settings, float(view.scores.max())
+        return logistic(peak, settings.confidence_offset, settings.confidence_slope)
+
+    def _estimate(self, target: _Target, view: _View) -> Estimate:
+        confidence, flag = self._confidence(view), view.flag
         state = target.judge.judge(
             confidence, found=flag is not Flag.NOT_FOUND, certain=flag is not Flag.UNCERTAIN
         )
+        if state is TrackState.TRACKING:
+            target.recovery.trust(target.center, target.size)
         (x, y), (width, height) = target.center, target.size
         box = Box(x - (width - 1) / 2, y - (height - 1) / 2, width, height)
         return Estimate(box, confidence, state)

@@ -9,7 +9,7 @@ import torch
 from tracker_core import Box, TrackState, build_tracker
 from tracker_core.dimp import settings as published
 from tracker_core.dimp.network import dimp18
-from tracker_core.dimp.tracker import DiMPTracker
+from tracker_core.dimp.tracker import DiMPTracker, _View
 from tracker_core.factory import default_settings
 from tracker_core.score_map import Flag, Peak
 
@@ -51,6 +51,83 @@ def test_not_found_never_moves_the_box_and_learns_nothing(started, decide, frame
     assert states == [TrackState.UNCERTAIN] * 2 + [TrackState.LOST] * 3
     assert len(started._target.filter.memory) == 8
     assert started.flag is Flag.NOT_FOUND
+
+
+@pytest.fixture
+def hide(monkeypatch, frames):
+    """A tracker that sees its target only at one place, with a score there and one elsewhere."""
+
+    def build_blind(place, score, elsewhere=0.0, **changes):
+        settings = {'confidence_offset': 0.5, 'confidence_slope': 10.0, **changes}
+        tracker = build(**settings)
+        tracker.initialize(frames[0], BOX)
+        tracker.regions = []
+
+        def look(target, image):
+            patch = tracker._cut(target, image)
+            tracker.regions.append(patch.center)
+            x, y = (place[axis] - patch.center[axis] for axis in (0, 1))
+            reach = patch.scale * tracker.settings.image_size / 2
+            inside = max(abs(x), abs(y)) < reach
+            offset = (x / patch.scale / 16, y / patch.scale / 16) if inside else (0.0, 0.0)
+            peak = Peak(3, 3, score if inside else elsewhere, offset)
+            flag = Flag.NORMAL if peak.score >= 0.25 else Flag.NOT_FOUND
+            return _View(patch, (), None, np.full((7, 7), peak.score, np.float32), peak, flag)
+
+        monkeypatch.setattr(tracker, '_look', look)
+        monkeypatch.setattr(tracker, '_refine', lambda *_: None)
+        monkeypatch.setattr(tracker, '_learn', lambda *_: None)
+        return tracker
+
+    return build_blind
+
+
+def test_a_lost_target_is_found_again_elsewhere(hide, frames):
+    tracker = hide((150, 60), 0.9)
+    estimates = [tracker.track(frames[1]) for _ in range(20)]
+    found = next(i for i, each in enumerate(estimates) if each.state is TrackState.TRACKING)
+    assert found > 3 and all(each.box == BOX for each in estimates[:found])
+    box = estimates[found].box
+    assert box.center == pytest.approx((150.5, 60.5), abs=1)
+    assert (box.width, box.height) == (BOX.width, BOX.height)
+    assert estimates[-1].box.center == pytest.approx((150.5, 60.5), abs=1)
+
+
+@pytest.mark.parametrize('regions', [0, 1, 2])
+def test_nothing_else_is_searched_before_the_target_is_lost(hide, frames, regions):
+    tracker = hide((150, 60), 0.0, recovery_regions=regions)
+    counts = []
+    for _ in range(5):
+        before = len(tracker.regions)
+        tracker.track(frames[1])
+        counts.append(len(tracker.regions) - before)
+    assert counts == [1, 1, 1, 1 + regions, 1 + regions]
+
+
+def test_without_recovery_a_lost_target_is_searched_in_its_place_alone(hide, frames):
+    tracker = hide((150, 60), 0.9, recovery_regions=0)
+    states = [tracker.track(frames[1]).state for _ in range(20)]
+    assert states[2:] == [TrackState.LOST] * 18 and len(set(tracker.regions)) == 1
+
+
+def test_a_lost_target_is_not_taken_up_far_away_on_a_weak_peak(hide, frames):
+    """The published code would: within its search region 0.3 is enough."""
+    far = (64.5 + 50, 54.5)
+    for regions, moved in ((0, True), (1, False)):
+        tracker = hide((600, 600), 0.0, recovery_regions=regions)
+        for _ in range(3):
+            tracker.track(frames[1])
+        blind = hide(far, 0.3, recovery_regions=regions)
+        blind._target = tracker._target
+        estimate = blind.track(frames[1])
+        assert (estimate.box != BOX) == moved
+        assert estimate.state is TrackState.LOST
+
+
+def test_a_lost_target_is_followed_nearby_on_a_weak_peak(hide, frames):
+    tracker = hide((64.5 + 20, 54.5), 0.3)
+    boxes = [tracker.track(frames[1]).box for _ in range(6)]
+    assert boxes[-1].center == pytest.approx((85.0, 55.0), abs=1)
 
 
 def test_uncertain_moves_but_learns_nothing(started, decide, frames):
@@ -97,7 +174,8 @@ def test_the_centre_leaves_the_image_by_at_most_three_tenths_of_the_target(start
         ((90.0, 90.0), (172.0, 126.0)),
         ((-90.0, -90.0), (-12.0, -6.0)),
     ]:
-        started._move(target, patch, Peak(0, 0, 1.0, offset), image)
+        view = SimpleNamespace(patch=patch, peak=Peak(0, 0, 1.0, offset))
+        started._move(target, view, image)
         assert target.center == pytest.approx(expected)
 
 

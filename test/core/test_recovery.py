@@ -1,0 +1,71 @@
+"""Places to search for a lost target."""
+
+import itertools
+import math
+
+import pytest
+
+from tracker_core.recovery import Recovery, plausible_step, scan
+
+EXTENT = (640, 480)
+
+
+def take(places, count):
+    return list(itertools.islice(places, count))
+
+
+def test_a_scan_begins_in_the_middle_and_goes_to_the_nearest_places():
+    places = take(scan((300, 200), 100, EXTENT), 9)
+    assert places[0] == (300, 200)
+    assert set(places[1:5]) == {(200, 200), (400, 200), (300, 100), (300, 300)}
+    assert set(places[5:]) == {(200, 100), (400, 100), (200, 300), (400, 300)}
+
+
+def test_every_pass_goes_one_ring_further_until_the_image_is_covered():
+    places = take(scan((300, 200), 100, EXTENT), 500)
+    starts = [i for i, place in enumerate(places) if place == (300, 200)]
+    passes = [stop - start for start, stop in itertools.pairwise(starts)]
+    assert passes[:2] == [9, 25] and passes[2] < 49, 'the third ring is partly outside'
+    assert len(set(passes[4:])) == 1, 'the whole image, again and again'
+
+
+@pytest.mark.parametrize('center', [(300, 200), (0, 0), (639, 479), (-30, 250)])
+@pytest.mark.parametrize('spacing', [60.0, 333.0])
+def test_the_whole_image_is_searched_sooner_or_later(center, spacing):
+    places = set(take(scan(center, spacing, EXTENT), 1000))
+    for point in itertools.product(range(0, 640, 20), range(0, 480, 20)):
+        assert min(max(abs(p[0] - point[0]), abs(p[1] - point[1])) for p in places) <= spacing / 2
+    assert all(0 <= x < 640 and 0 <= y < 480 for x, y in places)
+
+
+def test_a_target_as_large_as_the_image_is_searched_in_its_place():
+    assert set(take(scan((320, 240), 2000.0, EXTENT), 5)) == {(320, 240)}
+
+
+def test_a_place_that_is_searched_anyway_is_left_out():
+    recovery = Recovery((300, 200), (40, 40))
+    places = [recovery.next_center(100, EXTENT, (310, 200)) for _ in range(8)]
+    assert (300, 200) not in places and len(set(places)) == 8
+    again = Recovery((300, 200), (40, 40))
+    assert again.next_center(100, EXTENT, (500, 200)) == (300, 200)
+
+
+def test_the_only_place_is_searched_even_so():
+    recovery = Recovery((320, 240), (600, 400))
+    assert recovery.next_center(2000, EXTENT, (320, 240)) == (320, 240)
+
+
+def test_a_target_that_is_seen_again_starts_the_next_scan_there():
+    recovery = Recovery((300, 200), (40, 40))
+    for _ in range(20):
+        recovery.next_center(100, EXTENT, (0, 0))
+    recovery.trust((400, 300), (50, 50))
+    assert recovery.next_center(100, EXTENT, (0, 0)) == (400, 300)
+    assert recovery.size == (50, 50)
+
+
+def test_a_step_is_plausible_up_to_the_size_of_the_target():
+    size = (20.0, 80.0)
+    assert plausible_step((0, 0), (0, 39), size) and not plausible_step((0, 0), (0, 41), size)
+    assert plausible_step((0, 0), (60, 0), size, limit=2.0)
+    assert math.isclose(math.sqrt(20 * 80), 40)

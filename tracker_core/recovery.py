@@ -1,0 +1,76 @@
+"""Where to look for a target that is lost: around the last sure place, further and further."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+#: (x, y), or (width, height), in image pixels.
+Point = tuple[float, float]
+
+
+@dataclass
+class Recovery:
+    """Remembers where a target was surely seen, and names places to search while it is lost.
+
+    A tracker that searches only around the last place never sees a target again that comes back
+    elsewhere. It calls `trust` on every frame it is sure of; while its target is lost it also
+    searches a region around `next_center`, at the scale of `size`.
+    """
+
+    center: Point
+    size: Point
+    """Of the target where it was surely seen last."""
+    _scan: Iterator[Point] | None = field(default=None, repr=False)
+
+    def trust(self, center: Point, size: Point) -> None:
+        """Take over the place of a target that is surely there; the next scan begins anew."""
+        self.center, self.size, self._scan = center, size, None
+
+    def next_center(self, spacing: float, extent: tuple[int, int], searched: Point) -> Point:
+        """Centre of the next region to search.
+
+        spacing: distance between neighbouring centres, in pixels. extent: (width, height) of the
+        image. searched: centre of the region that is searched anyway; the scan leaves out places
+        nearby, unless there is no other.
+        """
+        self._scan = self._scan or scan(self.center, spacing, extent)
+        place = next(self._scan)
+        return next(self._scan) if math.dist(place, searched) < spacing / 4 else place
+
+
+def scan(center: Point, spacing: float, extent: tuple[int, int]) -> Iterator[Point]:
+    """Yield places in an image of extent = (width, height) without end, the nearest first.
+
+    They form a grid around `center`. Every pass goes one ring further than the last one, until
+    the grid covers the image, so that near places are seen more often.
+    """
+    for reach in itertools.count(1):
+        places = _grid(center, spacing, extent, reach)
+        yield from places
+        if len(places) == len(_grid(center, spacing, extent, reach + 1)):
+            break
+    yield from itertools.cycle(places)
+
+
+def plausible_step(old: Point, new: Point, size: Point, limit: float = 1.0) -> bool:
+    """Whether a target of a size may have moved from one place to another by itself.
+
+    limit: relative to the square root of its area.
+    """
+    return math.dist(old, new) <= limit * math.sqrt(size[0] * size[1])
+
+
+def _grid(center: Point, spacing: float, extent: tuple[int, int], reach: int) -> list[Point]:
+    """Places up to `reach` steps from the middle, with surroundings in the image, by distance."""
+    axes = [_axis(at, spacing, length, reach) for at, length in zip(center, extent, strict=True)]
+    return sorted(itertools.product(*axes), key=lambda place: math.dist(place, center))
+
+
+def _axis(middle: float, spacing: float, length: int, reach: int) -> list[float]:
+    """Coordinates along one axis, moved into the image where they are just outside."""
+    steps = (middle + step * spacing for step in range(-reach, reach + 1))
+    inside = (at for at in steps if -spacing / 2 < at < length - 1 + spacing / 2)
+    return [min(max(at, 0.0), length - 1.0) for at in inside]
