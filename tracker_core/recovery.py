@@ -55,14 +55,6 @@ def scan(center: Point, spacing: float, extent: tuple[int, int]) -> Iterator[Poi
     yield from itertools.cycle(places)
 
 
-def plausible_step(old: Point, new: Point, size: Point, limit: float = 1.0) -> bool:
-    """Whether a target of a size may have moved from one place to another by itself.
-
-    limit: relative to the square root of its area.
-    """
-    return math.dist(old, new) <= limit * math.sqrt(size[0] * size[1])
-
-
 def _grid(center: Point, spacing: float, extent: tuple[int, int], reach: int) -> list[Point]:
     """Places up to `reach` steps from the middle, with surroundings in the image, by distance."""
     axes = [_axis(at, spacing, length, reach) for at, length in zip(center, extent, strict=True)]

@@ -1,11 +1,10 @@
 """Places to search for a lost target."""
 
 import itertools
-import math
 
 import pytest
 
-from tracker_core.recovery import Recovery, plausible_step, scan
+from tracker_core.recovery import Recovery, scan
 
 EXTENT = (640, 480)
 
@@ -62,10 +61,3 @@ def test_a_target_that_is_seen_again_starts_the_next_scan_there():
     recovery.trust((400, 300), (50, 50))
     assert recovery.next_center(100, EXTENT, (0, 0)) == (400, 300)
     assert recovery.size == (50, 50)
-
-
-def test_a_step_is_plausible_up_to_the_size_of_the_target():
-    size = (20.0, 80.0)
-    assert plausible_step((0, 0), (0, 39), size) and not plausible_step((0, 0), (0, 41), size)
-    assert plausible_step((0, 0), (60, 0), size, limit=2.0)
-    assert math.isclose(math.sqrt(20 * 80), 40)

@@ -84,10 +84,10 @@ class DiMPSettings:
     """Confidence below which a frame counts like one without a target."""
     lost_after: int = 3
     """Such frames in a row until the state is LOST."""
-    recovery_regions: int = 1
+    recovery_regions: int = 2
     """Regions elsewhere that are searched per frame while the state is LOST; 0: as published."""
     recovery_confidence: float = 0.5
-    """Confidence from which a lost target is found again far from its last place."""
+    """Confidence from which a lost target is found again in such a region."""
     precision: Precision = 'auto'
     """Of the network; 'auto' is bfloat16 on CPUs that compute in it, else float32."""
     seed: int = 0

@@ -30,7 +30,7 @@ from tracker_core.dimp.online_filter import OnlineFilter
 from tracker_core.dimp.settings import DiMPSettings
 from tracker_core.inference import choose_dtype, prepare
 from tracker_core.iou_net import OverlapPredictor, Pair, refine_boxes_nearby
-from tracker_core.recovery import Recovery, plausible_step
+from tracker_core.recovery import Recovery
 from tracker_core.resnet import normalize
 from tracker_core.score_map import (
     DistractorThresholds,
@@ -164,12 +164,13 @@ class DiMPTracker:
         target = self._target
         target.frames += 1
         view = self._look(target, image)
-        if target.judge.lost and self.settings.recovery_regions:
+        if recovering := target.judge.lost and self.settings.recovery_regions > 0:
             view = self._search(target, image, view)
         if view.flag is not Flag.NOT_FOUND:
             self._move(target, view, image)
             self._refine(target, view, image)
-        if view.flag in (Flag.NORMAL, Flag.HARD_NEGATIVE):
+        doubtful = recovering and self._confidence(view) < self.settings.lost_threshold
+        if view.flag in (Flag.NORMAL, Flag.HARD_NEGATIVE) and not doubtful:
             self._learn(target, view)
         self._scores, self._flag = view.scores, view.flag
         return self._estimate(target, view)
@@ -236,8 +237,7 @@ class DiMPTracker:
     def _search(self, target: _Target, image: Image, view: _View) -> _View:
         """Search for a lost target elsewhere too; `view` is that around its place.
 
-        The target moves on as published where it is seen nearby, and further away only onto
-        something that is surely the target (not published).
+        The target moves on as published in that one, and to another only where it is surely seen.
         """
         settings, recovery = self.settings, target.recovery
         best, place = view, (target.center, target.size)
@@ -250,9 +250,7 @@ class DiMPTracker:
         if self._confidence(best) >= settings.recovery_confidence:
             target.center, target.size = place
             return best
-        if plausible_step(target.center, self._place(view), target.size):
-            return view
-        return replace(view, flag=Flag.NOT_FOUND)
+        return view
 
     def _cut(self, target: _Target, image: Image) -> Patch:
         """Search region, centred so that the target would be in the middle of the scores."""
