@@ -199,8 +199,8 @@ def refine_boxes_nearby(
     """
     window = _window(boxes_ltwh, margin, layers[1].shape[2:])
     if window is not None:
-        embedding = network.embed(window.cut(layers[0], 2), window.cut(layers[1], 1))
-        origin = boxes_ltwh.new_tensor([window.left * _STRIDE3, window.top * _STRIDE3, 0, 0])
+        embedding = window.embed(network, layers)
+        origin = boxes_ltwh.new_tensor([*window.origin, 0, 0])
         shifted = boxes_ltwh - origin
         states = _ascend(predictor, embedding, shifted, steps, step_length, space, decay)
         for boxes, predictions in states:
@@ -239,26 +239,67 @@ def _ascend(
 
 
 @dataclass(frozen=True)
+class _Span:
+    """Cells of an axis of `layer3` that boxes may touch; those around them are embedded too."""
+
+    first: int
+    last: int
+    """One past the end."""
+    count: int
+    """Cells of the whole axis."""
+
+    def cut(self, cells: int) -> slice:
+        """What to embed of a layer that has `cells` cells per cell of `layer3`."""
+        # Boxes end at the place of the last cell of `layer3`.
+        start, stop = cells * self.first, cells * (self.last - 1) + 1
+        return slice(
+            start - _HALO if self.first else 0, stop + _HALO if self.last < self.count else None
+        )
+
+    @property
+    def kept(self) -> slice:
+        """What is right of the embedding: all of it at the border of the image."""
+        return slice(_HALO if self.first else 0, -_HALO if self.last < self.count else None)
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Pixels from `first` on between which boxes may lie; past the image all is zero."""
+        high = (self.last - 1 - self.first) * _STRIDE3 if self.last < self.count else math.inf
+        return 0.0 if self.first else -math.inf, high
+
+
+@dataclass(frozen=True)
 class _Window:
-    """A square part of the maps of an image, in cells of `layer3`."""
+    """A part of the maps of an image."""
 
-    left: int
-    top: int
-    side: int
-    inside: tuple[float, float, float, float]
-    """Left, top, right and bottom, relative to the part, between which its embedding is right."""
+    x: _Span
+    y: _Span
 
-    def cut(self, layer: Tensor, cells: int) -> Tensor:
-        """Cut the part out of (1, C, H, W), with `cells` cells per cell of `layer3`."""
-        top, left, side = self.top * cells, self.left * cells, self.side * cells
-        return layer[:, :, top : top + side, left : left + side]
+    @property
+    def origin(self) -> tuple[float, float]:
+        """Where the embedding begins, (x, y) in pixels."""
+        return self.x.first * _STRIDE3, self.y.first * _STRIDE3
+
+    def embed(self, network: IoUNet, layers: Pair) -> Pair:
+        """Embed the part of `layer2` and `layer3` (1, C, H, W)."""
+        parts = [
+            layer[:, :, self.y.cut(cells), self.x.cut(cells)]
+            for layer, cells in zip(layers, (_STRIDE3 // STRIDES['layer2'], 1), strict=True)
+        ]
+        level2, level3 = (
+            each[:, :, self.y.kept, self.x.kept].contiguous(memory_format=torch.channels_last)
+            for each in network.embed(*parts)
+        )
+        return level2, level3
 
     def holds(self, boxes_ltwh: Tensor) -> bool:
         """Whether all boxes lie where the embedding is right; false where one is not finite."""
         low = boxes_ltwh[..., :2].amin((0, 1)).tolist()
         high = (boxes_ltwh[..., :2] + boxes_ltwh[..., 2:]).amax((0, 1)).tolist()
-        left, top, right, bottom = self.inside
-        return bool(left <= low[0] and top <= low[1] and high[0] <= right and high[1] <= bottom)
+        return all(
+            span.limits[0] <= start and stop <= span.limits[1]
+            for span, start, stop in zip((self.x, self.y), low, high, strict=True)
+        )
 
 
 def _window(boxes_ltwh: Tensor, margin: float, shape: Sequence[int]) -> _Window | None:
@@ -273,20 +314,14 @@ def _window(boxes_ltwh: Tensor, margin: float, shape: Sequence[int]) -> _Window 
     side = next((n for n in (10, 12, 14, 16) if n >= cells), None)
     if side is None or side + 2 > min(shape):
         return None
-    starts, inside = [], []
+    spans = []
     for first, last, count in zip(low, high, reversed(shape), strict=True):
         start = round((first + last) / 2 / _STRIDE3 + 0.5 - side / 2)
         start = min(max(start, 0), count - side)
-        starts.append(start)
-        # Past the border of the image the embedding is rightly zero.
-        inside.append(
-            (
-                _HALO * _STRIDE3 if start else -math.inf,
-                (side - 1 - _HALO) * _STRIDE3 if start + side < count else math.inf,
-            )
-        )
-    (left, right), (top, bottom) = inside
-    return _Window(starts[0], starts[1], side, (left, top, right, bottom))
+        stop = start + side
+        inner = start + _HALO if start else 0, stop - _HALO if stop < count else count
+        spans.append(_Span(*inner, count))
+    return _Window(*spans)
 
 
 def ltwh_to_ltrb(boxes_ltwh: Tensor) -> Tensor:

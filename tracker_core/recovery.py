@@ -57,8 +57,11 @@ def scan(center: Point, spacing: float, extent: tuple[int, int]) -> Iterator[Poi
 
 def _grid(center: Point, spacing: float, extent: tuple[int, int], reach: int) -> list[Point]:
     """Places up to `reach` steps from the middle, with surroundings in the image, by distance."""
-    axes = [_axis(at, spacing, length, reach) for at, length in zip(center, extent, strict=True)]
-    return sorted(itertools.product(*axes), key=lambda place: math.dist(place, center))
+    columns, rows = (
+        _axis(at, spacing, length, reach) for at, length in zip(center, extent, strict=True)
+    )
+    places = [(x, y) for x in columns for y in rows]
+    return sorted(places, key=lambda place: math.dist(place, center))
 
 
 def _axis(middle: float, spacing: float, length: int, reach: int) -> list[float]:

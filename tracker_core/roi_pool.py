@@ -44,11 +44,13 @@ class PooledBoxes:
 
     def __init__(self, features: Tensor, boxes_ltrb: Tensor, size: int, scale: float) -> None:
         self.features, self.scale = features, scale
-        left, top, right, bottom = (boxes_ltrb * scale).unbind(-1)
-        self.y = _Bins(top, bottom, size, features.shape[2])
-        self.x = _Bins(left, right, size, features.shape[3])
-        self._over_x = self.x.weights.to(features.dtype)
-        self._strips = _strips(features, self.y.weights.to(features.dtype))
+        height, width = features.shape[2:]
+        # Both axes in one go: the tensors are so small that every operation costs the same.
+        corners = (boxes_ltrb * scale).permute(2, 0, 1)
+        self._bins = _Bins(corners[:2], corners[2:], size, max(height, width))
+        over_x, over_y = self._bins.weights.to(features.dtype)
+        self._over_x = over_x[..., :width]
+        self._strips = _strips(features, over_y[..., :height])
         self.values = torch.matmul(self._over_x[:, :, None], self._strips)
         """Pooled features (N, K, rows, columns, C): channels last, unlike those of `roi_pool`."""
 
@@ -62,13 +64,15 @@ class PooledBoxes:
         count, boxes, rows = back.shape[:3]
         surface = self.features.permute(0, 2, 3, 1).flatten(2)
         in_y = torch.bmm(back.reshape(count, boxes * rows, -1), surface.transpose(1, 2))
-        left, right = self.x.edge_gradients(in_x)
-        top, bottom = self.y.edge_gradients(in_y.float().view(count, boxes, rows, -1))
-        return torch.stack([left, top, right, bottom], -1) * self.scale
+        in_y = in_y.float().view(count, boxes, rows, -1)
+        cells = self._bins.weights.shape[-1]
+        both = [functional.pad(each, (0, cells - each.shape[-1])) for each in (in_x, in_y)]
+        edges = torch.cat(self._bins.edge_gradients(torch.stack(both)))
+        return edges.permute(1, 2, 0) * self.scale
 
 
 class _Bins:
-    """Equal bins of intervals [start, stop], (N, K) in cells, and the cells' share in each."""
+    """Equal bins of intervals [start, stop], (..., K) in cells, and the cells' share in each."""
 
     def __init__(self, start: Tensor, stop: Tensor, bins: int, cells: int) -> None:
         width = (stop - start).clamp(min=0) / bins
@@ -82,7 +86,7 @@ class _Bins:
         self.weights = (integral.diff(dim=-2) / self._width).masked_fill(self._empty, 0)
 
     def edge_gradients(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradients (N, K) in start and stop from that in the weights (N, K, bins, cells)."""
+        """Gradients (..., K) in start and stop from that in the weights (..., K, bins, cells)."""
         gradient = (gradient / self._width).masked_fill(self._empty, 0)
         # The hat function is the derivative of the integral up to an edge.
         hats = 1 - self._distances.abs()
