@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -62,6 +63,16 @@ def restore_random(state: Mapping[str, Any]) -> None:
     random.setstate((version, tuple(numbers), gauss))
     if torch.cuda.is_available() and state['cuda']:
         torch.cuda.set_rng_state_all(state['cuda'])
+
+
+@contextmanager
+def random_kept() -> Iterator[None]:
+    """Block after which the random generators of torch, numpy and Python are as before it."""
+    state = _random_state()
+    try:
+        yield
+    finally:
+        restore_random(state)
 
 
 def _random_state() -> dict[str, Any]:

@@ -30,6 +30,7 @@ from training.examples import VALIDATION_EPOCH, make_loader
 from training.modules import MODULES, Batch, RecipeModule
 from training.recipe import Recipe, RecipeError, Schedule, as_plain, parse_recipe
 from training.sampling import EpochSampler, SharedSampler
+from training.tracking import find_clips, mean_overlaps
 
 
 class DivergedError(RuntimeError):
@@ -74,6 +75,7 @@ class Run:
         checkpoint.seed_random(self.schedule.seed)
         self.module, load_examples = MODULES[recipe.recipe]
         self.training, self.validation = load_examples(recipe)
+        self.clips = find_clips(recipe.tracking, Path(recipe.data))
         network = self.module.build_network(recipe).to(self.device)
         # Typed too narrowly by torch: convolutions are faster with the channels last in memory.
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -83,7 +85,7 @@ class Run:
         self._objective: nn.Module = _Objective(self.network, self.module, recipe)
         self.epoch = self.position = self.step = 0
         self.examples = 0  # altogether, also in a run whose weights this one started from
-        self.best_loss = math.inf
+        self.best_loss, self.best_overlap = math.inf, 0.0
 
     def train(self) -> float:
         """Train to the end of the schedule; returns the last validation loss.
@@ -97,12 +99,19 @@ class Run:
             while self.epoch < self.schedule.epochs:
                 self._train_epoch(board, stop)
                 value = self._validate(board)
+                is_best = self._compare(value, self._track(board))
                 self.epoch, self.position = self.epoch + 1, 0
                 self.save('last.pt')
-                if value < self.best_loss:
-                    self.best_loss = value
+                if is_best:
                     self.save('best.pt')
         return value
+
+    def _compare(self, loss: float, overlap: float) -> bool:
+        """Note the best validation so far; returns whether it is this one."""
+        lower, higher = loss < self.best_loss, overlap > self.best_overlap
+        self.best_loss = loss if lower else self.best_loss
+        self.best_overlap = overlap if higher else self.best_overlap
+        return higher if self.recipe.tracking.best else lower
 
     def _train_epoch(self, board: SummaryWriter | None, stop: list[int]) -> None:
         """Train on what is left of the current epoch."""
@@ -205,6 +214,24 @@ class Run:
             tqdm.write(f'epoch {self.epoch + 1}: validation {text}')
         return means['loss']
 
+    def _track(self, board: SummaryWriter | None) -> float:
+        """Mean overlap on the clips of the recipe, each counting alike; nan where not tracked."""
+        if not self.clips or not self.recipe.tracking.is_due(self.epoch):
+            return math.nan
+        own = self.clips[self.world.rank :: self.world.size]
+        tensors = self.exported_network().state_dict()
+        found = mean_overlaps(self.recipe.tracker, tensors, own, self.device)
+        overlaps = self.world.sum({clip.name: 0.0 for clip in self.clips} | found, self.device)
+        value = sum(overlaps.values()) / len(overlaps)
+        if board is not None:
+            for name, overlap in {'mean': value, **overlaps}.items():
+                board.add_scalar(f'tracking/{name}', overlap, self.step)
+            board.flush()
+        if self.world.is_first:
+            count = len(overlaps)
+            tqdm.write(f'epoch {self.epoch + 1}: mean overlap {value:.4f} in {count} clips')
+        return value
+
     def _draw(self, board: SummaryWriter, network: nn.Module, batch: Batch) -> None:
         """Pictures for TensorBoard, where the module draws any."""
         draw = getattr(self.module, 'draw', None)
@@ -231,6 +258,7 @@ class Run:
             'step': self.step,
             'examples': self.examples,
             'best_loss': self.best_loss,
+            'best_overlap': self.best_overlap,
         }
         checkpoint.save(self.folder / name, state)
 
@@ -251,6 +279,7 @@ class Run:
         self.epoch, self.position = state['epoch'], state['position']
         self.step, self.examples = state['step'], state['examples']
         self.best_loss = state['best_loss']
+        self.best_overlap = state.get('best_overlap', 0.0)
         checkpoint.restore_random(state['random'])
 
     def start_from(self, path: Path) -> None:
@@ -325,6 +354,7 @@ _MAY_CHANGE = (
     'schedule.workers',
     'schedule.device',
     'schedule.checkpoint_minutes',
+    'tracking',
 )
 
 

@@ -21,6 +21,7 @@ from training.sampling import FrameFilter
 from training.search_areas import SearchAreaSettings
 from training.siamfc import SiamFCSettings
 from training.sources import Source, parse_source
+from training.tracking import TrackingSettings
 
 
 class RecipeError(ValueError):
@@ -118,6 +119,12 @@ class Recipe:
     sources: tuple[Source, ...] = ()
     frames: FrameFilter = field(default_factory=FrameFilter)
     schedule: Schedule = field(default_factory=Schedule)
+    tracking: TrackingSettings = field(default_factory=TrackingSettings)
+
+    @property
+    def tracker(self) -> str:
+        """Name of the tracker whose network is trained."""
+        return self.recipe
 
 
 @dataclass(frozen=True)
