@@ -20,8 +20,9 @@ from training.crops import EXEMPLAR_SIZE, load_source
 from training.datasets import DataError, Image
 from training.frames import Track, load_tracks
 from training.loop import MODULES
+from training.matching import TARGET_SIZE
 from training.pictures import PREDICTED_COLOR, TRUE_COLOR, heat_map, sheet, with_boxes
-from training.recipe import DiMPRecipe, Recipe, SiamFCRecipe
+from training.recipe import DiMPRecipe, Recipe, SiamFCRecipe, UDTRecipe
 from training.sources import DataSetSource, Source, find_indices, load_each
 
 _STRIDE = 16
@@ -67,7 +68,7 @@ def describe(counts: Iterable[SourceCount]) -> str:
 
 def unreadable_images(recipe: Recipe) -> list[str]:
     """Read every image that can be drawn; returns what is wrong with those that cannot be read."""
-    if isinstance(recipe, SiamFCRecipe):
+    if isinstance(recipe, (SiamFCRecipe, UDTRecipe)):
         return []  # its crops were cut from all images already
     problems = []
     for _, tracks in load_each(recipe.sources, lambda source: _load(source, recipe)):
@@ -84,7 +85,8 @@ def write_contact_sheet(recipe: Recipe, path: Path, count: int) -> None:
     """Write a picture with one of the first `count` training examples per row.
 
     Crops as the network gets them, with the true boxes and some of the proposals, then the labels
-    of the test frames; for SiamFC the exemplar, and the search image with the positive cells.
+    of the test frames; for SiamFC the exemplar, and the search image with the positive cells;
+    without labels the frames of a window with the pseudo-target.
     """
     examples, _ = MODULES[recipe.recipe][1](_with_images(recipe))
     rows = []
@@ -102,7 +104,7 @@ def write_contact_sheet(recipe: Recipe, path: Path, count: int) -> None:
 def _load(source: Source, recipe: Recipe) -> list[Any]:
     """Sequences of crops or tracks, whatever the recipe trains on."""
     data, cache = Path(recipe.data), Path(recipe.cache)
-    if isinstance(recipe, SiamFCRecipe):
+    if isinstance(recipe, (SiamFCRecipe, UDTRecipe)):
         return load_source(source, data, cache, recipe.crops, recipe.frames)
     tracks: list[Track] = load_tracks(source, data, cache, recipe.frames)
     return tracks
@@ -137,6 +139,8 @@ def _with_images(recipe: Recipe) -> Any:
 def _panels(example: dict[str, Any], recipe: Recipe) -> list[Image]:
     if isinstance(recipe, SiamFCRecipe):
         return _pair_panels(example, recipe)
+    if isinstance(recipe, UDTRecipe):
+        return _window_panels(example)
     boxes = [[(box, TRUE_COLOR)] for box in example['boxes_ltwh']]
     proposals = example.get('proposals')
     if proposals is not None and np.ndim(proposals) == 3:
@@ -173,6 +177,14 @@ def _pair_panels(example: dict[str, Any], recipe: SiamFCRecipe) -> list[Image]:
         )
         cv2.circle(search, (round(x), round(y)), 2, TRUE_COLOR, -1, cv2.LINE_AA)
     return [canvas, search]
+
+
+def _window_panels(example: dict[str, Any]) -> list[Image]:
+    """The frames of a window, the pseudo-target in the first."""
+    size = example['crops'].shape[1]
+    box = np.array([(size - TARGET_SIZE) / 2] * 2 + [TARGET_SIZE] * 2)
+    first, *later = example['crops']
+    return [with_boxes(first, [(box, TRUE_COLOR)]), *map(_pixels, later)]
 
 
 def _pixels(image: Any) -> NDArray[np.uint8]:

@@ -110,6 +110,7 @@ def load_source(
         raise DataError(
             f'no usable target in {data / source.path}: every one was absent or refused by the '
             'frame filter (section `frames` of the recipe)'
+            + (', or recordings are too short' if source.kind == 'windows' else '')
         )
     weight = source.share / len(sequences)
     return [Sequence(**{**vars(sequence), 'weight': weight}) for sequence in sequences]

@@ -94,7 +94,7 @@ def load_examples(recipe: SiamFCRecipe) -> tuple[Examples, Examples | None]:
 
     for source, sequences in load_each(recipe.sources, load):
         found[source.kind == 'backgrounds'] += sequences
-    kept, held_out = _split(found[False], recipe.held_out)
+    kept, held_out = split(found[False], recipe.held_out)
     schedule = recipe.schedule
     count = schedule.examples_per_epoch or len(kept)
     if count < schedule.batch_size:
@@ -138,10 +138,10 @@ def _leave_signals_to_the_run(_: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _split(
+def split(
     sequences: list[Sequence], held_out: tuple[str, ...]
 ) -> tuple[list[Sequence], list[Sequence]]:
-    """Sequences to train on and those of the held-out scenes."""
+    """Sequences to train on and those of the held-out scenes; DataError where none is left."""
     unknown = set(held_out) - {sequence.scene for sequence in sequences}
     if unknown:
         raise DataError(f'held_out names unknown scenes: {", ".join(sorted(unknown))}')

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from tracker_core import weights
-from training import checkpoint
+from training import checkpoint, udt
 from training.checkpoint import CheckpointError
 
 
@@ -23,12 +24,25 @@ def export(sources: Sequence[Path], target: Path, max_bytes: int | None = None) 
     states = [checkpoint.load(source) for source in sources]
     first = states[0]['recipe']
     info = weights.WeightsInfo(
-        tracker=first['recipe'],
+        tracker=first.get('network', first['recipe']),
         training_data=tuple(first['training_data']),
         licence=first['licence'] or 'unknown',
         notes='; '.join(_describe(state) for state in states),
     )
+    if first['recipe'] == 'udt':
+        info = _after(weights.read_info(udt.starting_weights(first['weights'])), info)
     return weights.save(target, _merge(states), info, max_bytes=max_bytes)
+
+
+def _after(before: weights.WeightsInfo, info: weights.WeightsInfo) -> weights.WeightsInfo:
+    """What is known of weights that were adapted: what was known of them before, and the rest."""
+    return replace(
+        info,
+        training_data=(*before.training_data, *info.training_data),
+        licence=f'{before.licence}; {info.licence}',
+        settings=before.settings,
+        notes='; '.join(filter(None, (before.notes, f'adapted without labels, {info.notes}'))),
+    )
 
 
 def _merge(states: list[dict[str, Any]]) -> dict[str, Tensor]:

@@ -17,6 +17,8 @@ from training import (
     fcot,
     fcot_examples,
     siamfc,
+    udt,
+    udt_examples,
 )
 
 Batch = dict[str, Tensor]
@@ -48,4 +50,5 @@ MODULES: dict[str, tuple[RecipeModule, Callable[[Any], tuple[Any, Any]]]] = {
     **{name: (cast(RecipeModule, dimp), dimp_examples.load_examples) for name in dimp.BUILDERS},
     **{n: (cast(RecipeModule, dcfst), dcfst_examples.load_examples) for n in dcfst.BUILDERS},
     **{n: (cast(RecipeModule, fcot), fcot_examples.load_examples) for n in fcot.BUILDERS},
+    'udt': (cast(RecipeModule, udt), udt_examples.load_examples),
 }

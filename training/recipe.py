@@ -22,6 +22,7 @@ from training.search_areas import SearchAreaSettings
 from training.siamfc import SiamFCSettings
 from training.sources import Source, parse_source
 from training.tracking import TrackingSettings
+from training.udt_settings import UDTSettings
 
 
 class RecipeError(ValueError):
@@ -238,6 +239,34 @@ class FCOTRecipe(Recipe):
     augmentation: AppearanceSettings = field(default_factory=AppearanceSettings)
 
 
+@dataclass(frozen=True)
+class UDTSchedule(FallingRate):
+    """Stochastic gradient descent; the published values for a network that starts anew."""
+
+    batch_size: int = 32
+    weight_decay: float = 5e-5
+
+
+@dataclass(frozen=True)
+class UDTRecipe(Recipe):
+    """Training without labels."""
+
+    recipe: Literal['udt'] = 'udt'
+    output: str = 'runs/udt'
+    network: Literal['siamfc'] = 'siamfc'
+    """What is trained."""
+    weights: str = 'siamfc'
+    """What it starts from: a .safetensors file, or the name of installed or shipped weights."""
+    crops: CropSettings = field(default_factory=CropSettings)
+    schedule: UDTSchedule = field(default_factory=UDTSchedule)
+    settings: UDTSettings = field(default_factory=UDTSettings)
+
+    @property
+    def tracker(self) -> str:
+        """Name of the tracker whose network is trained."""
+        return self.network
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     'siamfc': SiamFCRecipe,
     'dimp18': DiMPRecipe,
@@ -249,6 +278,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     'dcfst50': lambda: DCFSTRecipe(recipe='dcfst50'),
     'fcot': FCOTRecipe,
     'fcot18': lambda: FCOTRecipe(recipe='fcot18', output='runs/fcot18'),
+    'udt': UDTRecipe,
 }
 
 

@@ -31,6 +31,7 @@ from training.readers.target import Selection, Target, Visibility
 from training.sampling import FrameFilter
 from training.synthetic import WIDE_SCENE, read_synthetic
 from training.tracklets import read_unlabelled
+from training.windows import WindowSettings, read_windows
 
 T = TypeVar('T')
 Kind = Literal[
@@ -38,6 +39,7 @@ Kind = Literal[
     'folders',
     'recordings',
     'unlabelled',
+    'windows',
     'images',
     'synthetic',
     'synthetic_wide',
@@ -50,7 +52,7 @@ Kind = Literal[
     'youtube_vos',
     'davis',
 ]
-#: Kinds of which every folder is read by itself; the others are `recordings` and data sets.
+#: Kinds of which every folder is read by itself; the others are recordings and data sets.
 READERS: dict[Kind, Callable[[Path, int], Iterator[View]]] = {
     'clips': read_clip,
     'folders': read_folder,
@@ -89,6 +91,11 @@ class RecordingSource(Source):
 
 
 @dataclass(frozen=True)
+class WindowSource(RecordingSource, WindowSettings):
+    """Recordings without boxes, for training without labels."""
+
+
+@dataclass(frozen=True)
 class DataSetSource(Source):
     """A published data set, whose root folder `path` names."""
 
@@ -116,6 +123,8 @@ def parse_source(entry: Mapping[str, Any]) -> Source:
     default = Source(path='', kind='clips')
     if kind == 'recordings':
         default = RecordingSource(path='', kind='recordings')
+    elif kind == 'windows':
+        default = WindowSource(path='', kind='windows')
     elif kind in LAYOUTS:
         default = DataSetSource(path='', kind='got10k')
     return override(default, entry)
@@ -145,6 +154,14 @@ def find_parts(source: Source, data: Path, cache: Path, key: list[Any]) -> list[
     if isinstance(source, DataSetSource):
         targets = chain.from_iterable(i.targets for i in find_indices(source, data, cache))
         return list(_target_parts(tuple(targets), source.max_frames, key))
+    if isinstance(source, WindowSource):
+        own = {f.name: getattr(source, f.name) for f in dataclasses.fields(WindowSettings)}
+        windows = WindowSettings(**own)
+        key = [*key, source.topic, own]
+        look = partial(
+            read_windows, max_frames=source.max_frames, topic=source.topic, settings=windows
+        )
+        return [Part(cache_name(p, key), partial(look, p)) for p in _recordings(source, data)]
     if isinstance(source, RecordingSource):
         read = partial(read_recording, max_frames=source.max_frames, topic=source.topic)
         return [
@@ -239,8 +256,10 @@ def _read_targets(targets: tuple[Target, ...], limit: int) -> Iterator[View]:
 
 
 def _recordings(source: Source, data: Path) -> list[Path]:
-    if not data.is_dir():
+    if not data.exists():
         raise DataError(f'the data folder {data} does not exist: set `data` or pass --data')
+    if is_recording(data):
+        return [data]
     found = [path for path in sorted(data.glob(source.path)) if is_recording(path)]
     kept = [path for path in found if not any(path.match(each) for each in source.exclude)]
     if not kept:

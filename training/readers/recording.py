@@ -62,6 +62,18 @@ def read_frames(path: Path, topic: str = '') -> Iterator[Image]:
         yield image
 
 
+def count_frames(path: Path, topic: str = '') -> int:
+    """Count the images that `read_frames` gives; DataError where it would raise one."""
+    if is_bag(path):
+        with _open_bag(path) as bag:
+            return int(_choose(bag.connections, topic, path).msgcount)
+    try:
+        known = VideoFile(path.stem, str(path)).count
+    except ValueError as error:
+        raise DataError(str(error)) from error
+    return known or sum(1 for _ in read_frames(path, topic))
+
+
 def read_recording(path: Path, max_frames: int, topic: str = '') -> Iterator[View]:
     """Views of the targets in a video or a rosbag2 recording, whose boxes are known.
 
