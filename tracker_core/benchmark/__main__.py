@@ -99,9 +99,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--keep',
         type=int,
-        default=1024,
+        default=2048,
         metavar='MB',
-        help='memory per process for decoded images, for the next tracker on the same sequence',
+        help='memory in all for decoded images, for the next tracker on the same sequence',
     )
     parser.set_defaults(command=_run)
 

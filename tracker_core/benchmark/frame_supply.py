@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Generator, Hashable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
+from queue import Empty, Queue
+from threading import Event, Thread
 
 from tracker_core.tracker import Image
 from tracker_core.video import FrameSource
@@ -97,18 +98,43 @@ class FrameSupply:
 
     def _read(self) -> Generator[Image, None, None]:
         source = self._kept.of(self._key, self._frames)
-        if not self._ahead:
-            while (image := self._next(source)) is not None:
-                yield image
+        if self._ahead:
+            yield from self._read_ahead(source)
             return
-        reader = ThreadPoolExecutor(1, 'frames')
+        while (image := self._next(source)) is not None:
+            yield image
+
+    def _read_ahead(self, source: Iterator[Image]) -> Generator[Image, None, None]:
+        coming: Queue[Image | Exception | None] = Queue(self._ahead)
+        stopped = Event()
+        reader = Thread(target=self._fill, args=(source, coming, stopped), name='frames')
+        reader.start()
         try:
-            coming = deque(reader.submit(self._next, source) for _ in range(self._ahead))
-            while (image := coming.popleft().result()) is not None:
-                coming.append(reader.submit(self._next, source))
+            while (image := coming.get()) is not None:
+                if isinstance(image, Exception):
+                    raise image
                 yield image
         finally:
-            reader.shutdown(cancel_futures=True)
+            stopped.set()
+            while reader.is_alive():  # It may wait for room in the queue.
+                with suppress(Empty):
+                    coming.get(timeout=0.01)
+
+    def _fill(
+        self,
+        source: Iterator[Image],
+        coming: Queue[Image | Exception | None],
+        stopped: Event,
+    ) -> None:
+        """Life of the reading thread: None comes last, or the exception that ended it."""
+        while not stopped.is_set():
+            try:
+                image: Image | Exception | None = self._next(source)
+            except Exception as error:
+                image = error
+            coming.put(image)
+            if image is None or isinstance(image, Exception):
+                return
 
     def _next(self, source: Iterator[Image]) -> Image | None:
         start = time.thread_time()

@@ -110,13 +110,16 @@ class Summary:
 
 
 def overlaps(boxes: Boxes, truth: Boxes) -> Curve:
-    """Intersection over union of each pair of rows; nan where either has nan, 0 without area."""
+    """Intersection over union of each pair of rows; nan where either has nan, 0 without area.
+
+    Never above 1, which rounding would make of some equal boxes.
+    """
     low = np.maximum(boxes[:, :2], truth[:, :2])
     high = np.minimum(boxes[:, :2] + boxes[:, 2:], truth[:, :2] + truth[:, 2:])
     common = np.prod(np.clip(high - low, 0, None), axis=1)
     union = boxes[:, 2] * boxes[:, 3] + truth[:, 2] * truth[:, 3] - common
     with np.errstate(divide='ignore', invalid='ignore'):
-        shares: Curve = np.where(union == 0, 0.0, common / union)
+        shares: Curve = np.where(union == 0, 0.0, np.minimum(common / union, 1.0))
     return shares
 
 

@@ -63,8 +63,8 @@ class RunOptions:
     """Per worker. One by default: more may change the last digits of a network's output."""
     repeat: int = 1
     seed: int = 0
-    kept_megabytes: int = 1024
-    """Per worker, for decoded images of a sequence on which another tracker follows; 0: none."""
+    kept_megabytes: int = 2048
+    """Of all workers, for decoded images of sequences on which another tracker follows."""
     quiet: bool = False
 
     def __post_init__(self) -> None:
@@ -144,7 +144,7 @@ def _events(jobs: List[Job], options: RunOptions) -> Iterator[Advanced[Job] | Fi
     """Run the jobs; a worker takes all trackers on a sequence in turn, and decodes it once."""
     names = [job.sequence.name for job in jobs]
     again = len(set(names)) < len(names) or any(len(job.repetitions) > 1 for job in jobs)
-    kept = KeptFrames(options.kept_megabytes << 20 if again else 0)
+    kept = KeptFrames((options.kept_megabytes << 20) // options.workers if again else 0)
     work = partial(execute, kept=kept)
     return run_isolated(
         work, jobs, options.workers, options.threads, topic=lambda job: job.sequence.name

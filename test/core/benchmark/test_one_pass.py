@@ -22,6 +22,14 @@ def test_overlap_without_area_is_zero_and_with_nan_is_nan():
     assert np.isnan(one_pass.overlaps(empty, np.full((1, 4), np.nan))[0])
 
 
+def test_equal_boxes_overlap_by_one_and_not_more():
+    """Right minus left may be a little more than the width it was made from."""
+    sides = np.random.default_rng(0).uniform(0, 100, (1000, 4)).round(3)
+    assert ((sides[:, 0] + sides[:, 2]) - sides[:, 0] > sides[:, 2]).any()
+    assert one_pass.overlaps(sides, sides).max() == 1
+    assert one_pass.score('s', sides, sides).success[-1] == 0
+
+
 def test_errors_of_hand_worked_boxes():
     boxes = np.array([[13.0, 14, 20, 10]])
     assert one_pass.center_errors(boxes, TRUTH[:1])[0] == pytest.approx(5)
