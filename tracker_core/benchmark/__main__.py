@@ -92,7 +92,7 @@ def _add_trackers(parser: argparse.ArgumentParser, default: tuple[str, ...]) -> 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     _add_dataset(parser)
-    _add_trackers(parser, tracker_names())
+    _add_trackers(parser, tuple(filter(_has_weights, tracker_names())))
     parser.add_argument('--workers', type=int, default=1, help='processes')
     parser.add_argument('--threads', type=int, default=1, help='threads per process')
     parser.add_argument('--repeat', type=int, default=1, help='repetitions per sequence')
@@ -225,14 +225,24 @@ def _speed(arguments: argparse.Namespace) -> int:
 
 def _with_any_weights(spec: TrackerSpec) -> TrackerSpec:
     """Random weights where none are shipped; what they see counts as found, to be as slow."""
-    if spec.weights is None and spec.name in tracker_names():
-        try:
-            default_path(network_name(spec.name))
-        except FileNotFoundError:
-            decides = hasattr(default_settings(spec.name), 'not_found')
-            found = {'not_found': -1e9} if decides else {}
-            return replace(spec, weights='random', settings={**found, **spec.settings})
+    if spec.weights is None and spec.name in tracker_names() and not _finds_weights(spec.name):
+        decides = hasattr(default_settings(spec.name), 'not_found')
+        found = {'not_found': -1e9} if decides else {}
+        return replace(spec, weights='random', settings={**found, **spec.settings})
     return spec
+
+
+def _finds_weights(name: str) -> bool:
+    try:
+        default_path(network_name(name))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _has_weights(name: str) -> bool:
+    """Whether weights of just this name are shipped, not only those of a variant."""
+    return network_name(name) == name and _finds_weights(name)
 
 
 def _folders(arguments: argparse.Namespace, dataset: Dataset) -> list[ResultFolder]:

@@ -94,4 +94,4 @@ def processes_line(spent: Spent, wall: float, workers: int) -> str:
 
 def _cells(seconds: Seconds) -> list[str]:
     numbers = (seconds.tracker, seconds.images, seconds.rest)
-    return [*(f'{value:.1f}' for value in numbers), f'{seconds.added:.1%}']
+    return [*(f'{value:.2f}' for value in numbers), f'{seconds.added:.1%}']

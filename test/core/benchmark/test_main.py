@@ -100,6 +100,7 @@ def test_a_failed_sequence_shows_in_the_exit_code(folders, tmp_path: Path, capsy
         (['run', '--root', 'ROOT', '--sequences', 'z'], 'has no sequence z; it has: a'),
         (['report', '--root', 'ROOT'], 'holds results of: nothing'),
         (['compare', 'a', 'b', '--root', 'ROOT'], 'holds results of: nothing'),
+        (['run', '--root', 'ROOT', '--trackers', 'kcf', '--workers', '0'], 'workers must be at'),
         (['speed', '--frames', '2'], '--frames must be at least 10'),
     ],
 )
@@ -120,6 +121,17 @@ def test_mistakes_end_with_a_sentence(
 def test_root_from_the_environment(folders, tmp_path: Path, monkeypatch):
     monkeypatch.setenv('DATASET_ROOT', str(folders('a')))
     assert main(['run', '--trackers', 'kcf', '--results', str(tmp_path / 'r')]) == 0
+
+
+def test_without_names_all_trackers_with_weights_run(folders, tmp_path: Path, capsys):
+    arguments = ['--root', str(folders('a', count=3)), '--results', str(tmp_path / 'r')]
+    assert main(['run', *arguments]) == 0
+    folders_of_results = {path.name for path in (tmp_path / 'r' / 'sequences').iterdir()}
+    assert folders_of_results >= {'siamfc', 'dimp18'}
+    assert 'dimp50' not in folders_of_results
+    capsys.readouterr()
+    assert main(['run', *arguments, '--trackers', 'dimp50']) == 2
+    assert 'no weights are shipped for dimp50' in capsys.readouterr().err
 
 
 def test_speed_prints_a_table(capsys):
