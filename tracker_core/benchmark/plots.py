@@ -94,7 +94,7 @@ def curve_plots(evaluations: List[Evaluation]) -> list[str]:
 
 
 def overlap_plot(curves: List[tuple[str, Curve]], interval: tuple[int, int]) -> str:
-    """Expected average overlap by sequence length (VOT)."""
+    """Expected average overlap by sequence length (VOT); EAO is its mean over `interval`."""
     with _plot(len(curves)) as (figure, axes):
         for index, (label, curve) in enumerate(curves):
             axes.plot(np.arange(1, len(curve) + 1), curve, label=label, **_line(index))
@@ -104,42 +104,32 @@ def overlap_plot(curves: List[tuple[str, Curve]], interval: tuple[int, int]) -> 
         return _svg(figure)
 
 
-def speed_plot(evaluations: List[Evaluation]) -> str:
+def speed_plot(points: List[tuple[str, float | None, float]], measure: str = 'AUC') -> str:
     """Accuracy over speed, on a logarithmic axis; the dashed line is 30 frames per second.
 
-    As high as the plots of the curves of as many trackers, which have a legend below.
+    points: name, frames per second if known, and accuracy of every tracker. As high as the plots
+    of the curves of as many trackers, which have a legend below.
     """
-    with _plot(len(evaluations)) as (figure, axes):
-        timed = [(i, e, e.speed) for i, e in enumerate(evaluations) if e.speed is not None]
-        for index, each, speed in timed:
-            axes.scatter(speed.total, each.summary.auc, s=90, color=color(index), zorder=3)
-            axes.annotate(
-                each.label,
-                (speed.total, each.summary.auc),
-                xytext=(8, 4),
-                textcoords='offset points',
-                color=color(index),
-                weight='bold',
-            )
+    with _plot(len(points)) as (figure, axes):
+        known = [
+            (index, name, speed, value)
+            for index, (name, speed, value) in enumerate(points)
+            if speed and not np.isnan(value)
+        ]
+        for index, name, speed, value in known:
+            axes.scatter(speed, value, s=90, color=color(index), zorder=3)
+            _note(axes, name, (speed, value), (8, 4), color=color(index), weight='bold')
         axes.axvline(30, color=_SOFT, ls='--', lw=1)
-        axes.annotate(
-            'camera, 30 fps',
-            (30, 0.02),
-            xycoords=('data', 'axes fraction'),
-            xytext=(4, 0),
-            textcoords='offset points',
-            color=_SOFT,
-            fontsize=8,
-        )
+        low = axes.get_xaxis_transform()
+        _note(axes, 'camera, 30 fps', (30, 0.02), (4, 0), xycoords=low, color=_SOFT, fontsize=8)
         axes.set_xscale('log')
         axes.set_xticks([base * 10.0**power for power in range(-1, 4) for base in (1, 2, 5)])
         axes.xaxis.set_major_formatter('{x:g}')
         axes.minorticks_off()
-        if timed:
-            speeds = [30.0, *(speed.total for _, _, speed in timed)]
-            axes.set_xlim(min(speeds) / 1.6, max(speeds) * 2.2)
+        speeds = [30.0, *(speed for _, _, speed, _ in known)]
+        axes.set_xlim(min(speeds) / 1.6, max(speeds) * 2.2)
         axes.margins(y=0.2)
-        axes.set(title='Accuracy and speed', xlabel='frames per second (log)', ylabel='AUC')
+        axes.set(title='Accuracy and speed', xlabel='frames per second (log)', ylabel=measure)
         return _svg(figure)
 
 
@@ -198,6 +188,13 @@ def _line(index: int) -> dict[str, Any]:
 def _legend(figure: Any, handles: list[Any], texts: list[str]) -> None:
     """Below the plot, where it covers no curve."""
     figure.legend(handles, texts, loc='outside lower center', ncols=_columns(len(texts)))
+
+
+def _note(
+    axes: Any, text: str, at: tuple[float, float], away: tuple[int, int], **style: Any
+) -> None:
+    """Text some points away from a place in the plot."""
+    axes.annotate(text, at, xytext=away, textcoords='offset points', **style)
 
 
 def _columns(entries: int) -> int:

@@ -248,7 +248,11 @@ def _number(text: str) -> float:
 
 
 def _curves(report: Report) -> str:
-    drawn = [*plots.curve_plots(report.evaluations), plots.speed_plot(report.evaluations)]
+    points = [
+        (each.label, each.speed.total if each.speed else None, each.summary.auc)
+        for each in report.evaluations
+    ]
+    drawn = [*plots.curve_plots(report.evaluations), plots.speed_plot(points)]
     note = (
         'Share of frames above an overlap, and below a centre error; sequences weigh equally. '
         'Numbers: AUC, precision at 20 px, normalised precision at 0.20.'

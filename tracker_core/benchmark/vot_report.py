@@ -46,7 +46,10 @@ def vot_markdown(dataset: Dataset, evaluations: List[VotEvaluation]) -> str:
 def vot_html(dataset: Dataset, evaluations: List[VotEvaluation]) -> str:
     """The whole page."""
     ordered = by_eao(evaluations)
-    curves = [(each.label, each.score.curve) for each in ordered]
+    curves = [(_with_eao(each), each.score.curve) for each in ordered]
+    points = [
+        (each.label, each.speed.total if each.speed else None, each.score.eao) for each in ordered
+    ]
     interval = dataset.eao_interval or (0, 0)
     body = [
         f'<h1>{page.escape(dataset.title)}</h1>',
@@ -55,7 +58,7 @@ def vot_html(dataset: Dataset, evaluations: List[VotEvaluation]) -> str:
         page.section(
             'Expected overlap',
             'Mean overlap by length of a sequence; EAO is the mean over the shaded lengths.',
-            page.grid([plots.overlap_plot(curves, interval)]),
+            page.grid([plots.overlap_plot(curves, interval), plots.speed_plot(points, 'EAO')]),
         ),
     ]
     for title, (head, cells) in (
@@ -99,6 +102,11 @@ def _row(evaluation: VotEvaluation) -> list[str]:
         f'{evaluation.speed.total:.1f}' if evaluation.speed else '-',
         f'{done}' if done == total else f'{done} of {total}',
     ]
+
+
+def _with_eao(evaluation: VotEvaluation) -> str:
+    eao = evaluation.score.eao
+    return evaluation.label if math.isnan(eao) else f'{eao:.3f} {evaluation.label}'
 
 
 def _known(value: float) -> float:

@@ -35,7 +35,7 @@ def test_each_legend_begins_with_the_best_by_its_own_number():
 def test_text_and_grid_take_the_colours_of_the_page():
     for svg in (
         *plots.curve_plots([evaluation('one')]),
-        plots.speed_plot([evaluation('one')]),
+        plots.speed_plot([('one', 25.0, 0.5)]),
         plots.overlap_plot([('one', np.linspace(1, 0, 9))], (3, 6)),
     ):
         assert 'currentColor' in svg and 'var(--line)' in svg
@@ -62,3 +62,9 @@ def test_an_overlap_line_has_a_gap_where_the_target_is_absent():
 def test_the_best_overlap_line_is_drawn_last_and_lies_on_top():
     svg = plots.sparkline([(0, np.ones(5)), (1, np.zeros(5))])
     assert re.findall(r'stroke="(#\w+)"', svg) == [plots.color(1), plots.color(0)]
+
+
+def test_trackers_of_unknown_speed_or_accuracy_have_no_point():
+    svg = plots.speed_plot([('one', 25.0, 0.5), ('slow', None, 0.5), ('odd', 9.0, float('nan'))])
+    assert '>one</text>' in svg
+    assert 'slow' not in svg and 'odd' not in svg

@@ -33,6 +33,12 @@ def test_the_best_of_each_column_is_bold():
     assert 'class="best"' not in vot_html(DATASET, EVALUATIONS[:1])
 
 
+def test_the_plots_name_the_trackers_with_their_eao():
+    page = vot_html(DATASET, EVALUATIONS)
+    assert '>0.350 steady</text>' in page and '>short</text>' in page
+    assert page.count('<svg') == 2
+
+
 def test_trackers_without_eao_come_last():
     rows = vot_markdown(DATASET, EVALUATIONS[::-1]).splitlines()
     names = [row.split()[1] for row in rows if row.startswith('| ')]
