@@ -19,7 +19,14 @@ from tracker_core.benchmark.dataset import BenchmarkSequence, Dataset
 from tracker_core.benchmark.frame_supply import FrameSupply, KeptFrames
 from tracker_core.benchmark.process_pool import Advanced, Finished, Report, run_isolated
 from tracker_core.benchmark.results import ResultFolder
-from tracker_core.benchmark.spent import CpuClock, Seconds, Spent, processes_line, spent_table
+from tracker_core.benchmark.spent import (
+    NOTE,
+    CpuClock,
+    Seconds,
+    Spent,
+    processes_line,
+    spent_table,
+)
 from tracker_core.benchmark.trackers import TrackerSpec
 from tracker_core.benchmark.tracking import seed_everything, track_once
 from tracker_core.benchmark.vot_supervised import run_supervised
@@ -82,25 +89,30 @@ def run(
     ValueError where results of the same name were made in another way.
     """
     jobs = [job for spec in specs for job in _prepare(dataset, spec, results, options)]
-    total = sum(job.sequence.length * len(job.repetitions) for job in jobs)
+    left = {job.title: job.sequence.length * len(job.repetitions) for job in jobs}
     failures: dict[str, str] = {}
     spent: dict[str, Spent] = {}
     start = time.perf_counter()
-    with tqdm(total=total, unit='frame', smoothing=0.1, disable=options.quiet) as bar:
+    with tqdm(total=sum(left.values()), unit='frame', smoothing=0.1, disable=options.quiet) as bar:
         for event in _events(jobs, options):
+            job = event.task
             if isinstance(event, Advanced):
+                left[job.title] -= event.amount
                 bar.update(event.amount)
-            elif event.error:
-                failures[event.task.title] = event.error
-                _keep_trace(event.task, event.trace or event.error)
-                bar.write(f'failed: {event.task.title}: {event.error}', file=sys.stderr)
+                continue
+            # It has failed, or the last repetitions were not needed.
+            bar.total = (bar.total or 0) - left[job.title]
+            if event.error:
+                failures[job.title] = event.error
+                _keep_trace(job, event.trace or event.error)
+                bar.write(f'failed: {job.title}: {event.error}', file=sys.stderr)
             else:
-                label = event.task.spec.label
+                label = job.spec.label
                 spent[label] = spent.get(label, Spent()) + event.result
     if spent and not options.quiet:
         workers = min(options.workers, len(jobs))
         wall = time.perf_counter() - start
-        print(f'\n{spent_table(spent)}\n', file=sys.stderr)
+        print(f'\n{spent_table(spent)}\n\n{NOTE}', file=sys.stderr)
         print(processes_line(sum(spent.values(), Spent()), wall, workers), file=sys.stderr)
     return failures
 

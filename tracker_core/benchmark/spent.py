@@ -13,6 +13,12 @@ from tracker_core.benchmark.tables import markdown
 from tracker_core.box import Box
 from tracker_core.tracker import Estimate, Image, Tracker
 
+#: What the columns of `spent_table` mean.
+NOTE = (
+    'Images: waiting for them by the clock, reading them of CPU time, which another thread does '
+    "where a core is free. Added: images and rest as a share of the tracker's own time."
+)
+
 
 @dataclass(frozen=True)
 class Seconds:

@@ -128,6 +128,18 @@ def test_the_end_of_a_run_says_where_the_time_went(folders, tmp_path: Path, caps
     assert '| kcf' not in capsys.readouterr().err, 'nothing was left to run'
 
 
+def test_the_bar_ends_full_although_repetitions_and_frames_were_left_out(
+    folders, tmp_path: Path, capsys
+):
+    root = folders('a', 'bad')
+    (root / 'bad' / '0003.png').write_bytes(b'this is no image')
+    dataset = open_dataset('folders', root)
+    assert run(dataset, [KCF], tmp_path / 'r', RunOptions(repeat=9)) != {}
+    printed = capsys.readouterr().err.replace('\r', '\n').splitlines()
+    bars = [line for line in printed if 'frame' in line and '%|' in line]
+    assert bars[-1].startswith('100%') and ' 24/24 ' in bars[-1], '3 repetitions of 8 frames'
+
+
 def test_kept_images_change_no_result(folders, tmp_path: Path):
     dataset = open_dataset('folders', folders('a', 'b', count=12))
     specs = [KCF, TrackerSpec('kcf', 'again')]
