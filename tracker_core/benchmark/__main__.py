@@ -101,7 +101,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=2048,
         metavar='MB',
-        help='memory in all for decoded images, for the next tracker on the same sequence',
+        help='memory in all for decoded images, for the next tracker on a sequence; 0: none',
     )
     parser.set_defaults(command=_run)
 
