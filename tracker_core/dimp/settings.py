@@ -25,6 +25,8 @@ class DiMPSettings:
     """Side of the network's input."""
     search_factor: float = 5.0
     """Side of the search region relative to the square root of the target's area."""
+    min_region: float = 0.0
+    """Shortest side of the search region in pixels of the image; 0: as published."""
     border_mode: _Border = 'replicate'
     max_scale_change: float = 1.5
     """For 'inside_major': how much the search region may shrink to stay inside the image."""

@@ -182,7 +182,7 @@ class DiMPTracker:
     def _scale(self, size: Point) -> float:
         """Image pixels per patch pixel of the search region of a target."""
         side = math.sqrt(size[0] * size[1]) * self.settings.search_factor
-        return side / self.settings.image_size
+        return max(side, self.settings.min_region) / self.settings.image_size
 
     def _backbone(self, pixels: Pixels) -> Pair:
         """Features of search regions (N, H, W, 3), values 0..255, at strides 8 and 16."""

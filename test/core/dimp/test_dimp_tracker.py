@@ -246,6 +246,22 @@ def test_search_regions_of_an_odd_number_of_cells_are_centred_on_the_scores(fram
     assert np.subtract(shifted, (64.5, 54.5)) == pytest.approx([8 * scale] * 2, abs=1)
 
 
+def test_the_search_region_of_a_small_target_has_a_shortest_side(frames):
+    tracker = build(min_region=100.0)
+    for size, side in (((8.0, 8.0), 100), ((10.0, 40.0), 100), ((30.0, 30.0), 150)):
+        assert tracker._scale(size) * 96 == pytest.approx(side)
+    tracker.initialize(frames[0], Box(50, 40, 8, 8))
+    patch = tracker._cut(tracker._target, frames[1])
+    assert patch.right - patch.left == patch.bottom - patch.top == 100
+    assert tracker.track(frames[1]).box.is_finite()
+
+
+def test_the_variants_of_challenges_are_as_published():
+    for name in ('dimp18_vot18', 'dimp50_vot18', 'dimp50_vot19', 'prdimp50_vot18'):
+        settings = default_settings(name)
+        assert settings.recovery_regions == 0 and settings.min_region == 0, name
+
+
 @pytest.mark.parametrize(
     ('name', 'expected'),
     [
