@@ -50,8 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         DivergedError,
         OSError,
     ) as error:
-        print(f'error: {error}', file=sys.stderr)
+        print(f'error: {_told(error)}', file=sys.stderr)
         return 1
+
+
+def _told(error: Exception) -> str:
+    """Message of an error; of one that a worker process raised, without its trace."""
+    text = str(error)
+    if not text.startswith('Caught '):
+        return text
+    return text.rstrip().rsplit('\n', 1)[-1].partition(': ')[2]
 
 
 def _train(arguments: list[str]) -> int:

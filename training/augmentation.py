@@ -112,6 +112,11 @@ def blur(image: Image, rng: np.random.Generator, settings: AppearanceSettings) -
     if rng.random() < 0.5:
         sigma = float(rng.uniform(0.5, 2.5))
         return cv2.GaussianBlur(image, (0, 0), sigma)  # type: ignore[return-value]
+    return cv2.filter2D(image, -1, _draw_motion(rng))  # type: ignore[return-value]
+
+
+def _draw_motion(rng: np.random.Generator) -> NDArray[np.float32]:
+    """Kernel of a motion blur: a line of 3 to 11 pixels."""
     length = int(rng.integers(3, 12))
     center = (length - 1) / 2
     line = np.zeros((length, length), np.float32)
@@ -119,7 +124,21 @@ def blur(image: Image, rng: np.random.Generator, settings: AppearanceSettings) -
     step = np.array([np.cos(angle), np.sin(angle)]) * center
     start, stop = np.round(center - step).astype(int), np.round(center + step).astype(int)
     cv2.line(line, start.tolist(), stop.tolist(), 1.0)
-    return cv2.filter2D(image, -1, line / line.sum())  # type: ignore[return-value]
+    return line / line.sum()  # type: ignore[no-any-return]
+
+
+def draw_kernel(rng: np.random.Generator, settings: AppearanceSettings) -> NDArray[np.float32]:
+    """What `blur` does as a kernel (15, 15), which has but one value where it does nothing."""
+    if rng.random() >= settings.blur:
+        kernel = np.ones((1, 1), np.float32)
+    elif rng.random() < 0.5:
+        line = cv2.getGaussianKernel(15, float(rng.uniform(0.5, 2.5)), cv2.CV_32F)
+        kernel = np.asarray(line @ line.T, np.float32)
+    else:
+        kernel = _draw_motion(rng)
+    # As in OpenCV, the middle of a kernel of even size is right of and below its centre.
+    before, after = 7 - len(kernel) // 2, 8 - (len(kernel) + 1) // 2
+    return np.pad(kernel, (before, after))
 
 
 def add_noise(image: Image, rng: np.random.Generator, settings: AppearanceSettings) -> Image:

@@ -7,11 +7,13 @@ import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from tracker_core.atomic import replacing
 
 LegacyState = tuple[str, NDArray[np.uint32], int, int, float]
 
@@ -21,14 +23,47 @@ class CheckpointError(ValueError):
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a checkpoint with the states of all random generators; never leaves half a file."""
-    unfinished = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        torch.save({**state, 'random': _random_state()}, unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    """Write a checkpoint with the states of all random generators; see `write`."""
+    write(path, {**state, 'random': _random_state()})
+
+
+def write(path: Path, content: Any) -> None:
+    """Write what `torch.save` takes, whole or not at all.
+
+    Raises OSError with the name of the file where it cannot be written, e.g. on a full disk.
+    """
+    with replacing(path) as unfinished, unfinished.open('wb') as file:
+        output = _Output(file)
+        try:
+            torch.save(content, cast(Any, output))
+            file.flush()
+            os.fsync(file.fileno())
+        except (OSError, RuntimeError) as error:
+            # torch says that a position is unexpected where a write failed.
+            cause = output.error or error
+            if not isinstance(cause, OSError):
+                raise
+            raise OSError(cause.errno, cause.strerror, str(path)) from error
+
+
+class _Output:
+    """A file that remembers why it could not be written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of the data."""
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        """Hand over what is buffered."""
+        self._file.flush()
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -19,7 +19,14 @@ from tqdm import tqdm
 from tracker_core.search_region import crop_square
 from training.datasets import DataError, Image, View
 from training.sampling import FrameFilter
-from training.sources import Kind, Source, find_parts, keep_out_of_version_control, settle
+from training.sources import (
+    Kind,
+    Source,
+    find_parts,
+    keep_out_of_version_control,
+    read_views,
+    settle,
+)
 
 #: Change when the stored pixels change, so that old caches are not used.
 VERSION = 1
@@ -141,10 +148,12 @@ def _accepted(views: Iterable[View], kind: Kind, frames: FrameFilter) -> Iterato
 
 def _read(stored: Path, settings: CropSettings) -> list[Sequence]:
     """Sequences of a cache entry; pixels stay on disk until they are used."""
-    rows = json.loads((stored / 'views.json').read_text())
+    rows = read_views(stored)
     if not rows:
         return []
     shape = (len(rows), settings.size, settings.size, 4)
+    if (stored / 'crops.bin').stat().st_size != math.prod(shape):
+        raise DataError(f'{stored} is damaged: delete this folder of the cache')
     crops = np.memmap(stored / 'crops.bin', np.uint8, 'r', shape=shape)
     starts = [i for i, row in enumerate(rows) if i == 0 or row[0] != rows[i - 1][0]]
     sequences = []

@@ -79,8 +79,11 @@ def read_clip(folder: Path, max_frames: int) -> Iterator[View]:
             if not video.grab():
                 raise DataError(f'{folder}: {len(boxes)} boxes, but the video ends after {frame}')
             if frame in wanted and np.isfinite(box).all():
-                image = as_rgb(video.retrieve()[1])
-                mask = _read_mask(folder / 'mask' / f'{frame + 1:06d}.png')
+                decoded, image = video.retrieve()
+                if not decoded:
+                    raise DataError(f'{folder / "clip.mp4"}: frame {frame} cannot be decoded')
+                image = as_rgb(image)
+                mask = _read_mask(folder / 'mask' / f'{frame + 1:06d}.png', image.shape[:2])
                 name = folder.name
                 yield View(name, scene_of(name), frame, image, _as_ltwh(box), mask)
     finally:
@@ -89,8 +92,7 @@ def read_clip(folder: Path, max_frames: int) -> Iterator[View]:
 
 def read_instances(folder: Path) -> Iterator[View]:
     """One-frame sequences of a folder with `annotations.json` (see `_instances_of`)."""
-    annotations = json.loads((folder / 'annotations.json').read_text())
-    for record in annotations['images']:
+    for record in _read_records(folder / 'annotations.json'):
         file = record['file'] if isinstance(record, dict) else f'{record}.jpg'
         image = read_image(folder / file)
         scene = f'{folder.name}/{Path(file).stem}'
@@ -98,6 +100,14 @@ def read_instances(folder: Path) -> Iterator[View]:
             if mask.any():
                 box = _as_ltwh(cv2.boundingRect(mask))
                 yield View(f'{scene}/{number}', scene, 0, image, box, mask)
+
+
+def _read_records(path: Path) -> list[Any]:
+    try:
+        records = json.loads(path.read_text())['images']
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f'{path} cannot be used: it needs `images`, a list ({error})') from error
+    return list(records)
 
 
 def read_backgrounds(folder: Path) -> Iterator[View]:
@@ -122,13 +132,15 @@ def _instances_of(folder: Path, file: str, record: Any, shape: tuple[int, int]) 
         if 'polygons' in instance:
             mask = np.zeros(shape, np.uint8)
             for polygon in instance['polygons']:
+                if len(polygon) < 6 or len(polygon) % 2:
+                    raise DataError(f'{folder / file}: a polygon needs x, y of three points')
                 points = np.round(np.reshape(polygon, (-1, 2))).astype(np.int32)
                 cv2.fillPoly(mask, [points], 255)
             yield mask
         elif 'mask' in instance:
-            labels = _read_mask(folder / instance['mask'])
-            if labels is None or labels.shape != shape:
-                raise DataError(f'{folder / instance["mask"]} is missing or not of size {shape}')
+            labels = _read_mask(folder / instance['mask'], shape)
+            if labels is None:
+                raise DataError(f'{folder / instance["mask"]} is missing')
             value = instance['value']
             chosen = labels > 127 if value is None else labels == value
             yield np.where(chosen, 255, 0).astype(np.uint8)
@@ -157,9 +169,15 @@ def as_rgb(image: Any) -> Image:
     return np.ascontiguousarray(image[..., ::-1], np.uint8)
 
 
-def _read_mask(path: Path) -> Image | None:
-    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
-    return None if mask is None else np.asarray(mask, np.uint8)
+def _read_mask(path: Path, shape: tuple[int, ...]) -> Image | None:
+    """Grey values (H, W) of a mask file, None where there is none."""
+    if not path.is_file():
+        return None
+    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if mask is None or mask.shape != shape:
+        found = 'no image' if mask is None else f'of size {mask.shape}'
+        raise DataError(f'{path} is {found}, but its image is of size {shape}')
+    return np.asarray(mask, np.uint8)
 
 
 def _as_ltwh(box: Any) -> Ltwh:

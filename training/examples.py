@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections.abc import Sequence as Sequences
 from pathlib import Path
 from typing import Any
@@ -132,10 +134,21 @@ def make_loader(
 def _leave_signals_to_the_run(_: int) -> None:
     """Ignore in a worker what Ctrl-C or a service manager sends to all processes at once.
 
-    A worker that dies of it would end the run before it has saved its state.
+    A worker that dies of it would end the run before it has saved its state. What the run itself
+    sends still ends the worker: a run that fails would else wait for it for ever.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not hasattr(signal, 'sigwaitinfo'):  # macOS
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    threading.Thread(target=_end_with_the_run, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with_the_run(run: int) -> None:
+    """End the process as soon as its parent sends SIGTERM."""
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != run:
+        pass
+    os._exit(0)
 
 
 def split(

@@ -6,6 +6,7 @@ Several processes may write, each its own shard, while training already reads wh
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from tracker_core.atomic import replacing
+from training.datasets import DataError
 
 Record = dict[str, NDArray[Any]]
 Compute = Callable[[int], Record]
@@ -80,6 +82,11 @@ class StoredExamples(Dataset[dict[str, Tensor]]):
     def _open(self, folder: Path) -> _Shard:
         description = _read_description(folder)
         count = description['count']
+        for name, (dtype, *shape) in description['layout'].items():
+            size = count * math.prod(shape) * np.dtype(dtype).itemsize
+            path = folder / f'{name}.bin'
+            if name in self.names and path.stat().st_size < size:
+                raise DataError(f'{path} is damaged: delete {folder} and store it again')
         arrays: dict[str, NDArray[Any]] = {
             name: np.memmap(folder / f'{name}.bin', dtype, 'r', shape=(count, *shape))
             for name, (dtype, *shape) in description['layout'].items()

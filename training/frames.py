@@ -24,6 +24,7 @@ from training.sources import (
     accepted_targets,
     find_parts,
     keep_out_of_version_control,
+    read_views,
     settle,
 )
 
@@ -77,7 +78,7 @@ class StoredTrack:
         with self.file.open('rb') as file:
             file.seek(start)
             coded = np.frombuffer(file.read(length), np.uint8)
-        image = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+        image = cv2.imdecode(coded, cv2.IMREAD_COLOR) if len(coded) == length else None
         if image is None:
             raise DataError(f'{self.file} is damaged: delete the cache folder it lies in')
         return as_rgb(image)
@@ -148,7 +149,7 @@ def _encode(image: Image) -> bytes:
 
 def _read(stored: Path) -> list[StoredTrack]:
     """Tracks of a cache entry; images stay on disk until they are used."""
-    rows = json.loads((stored / 'views.json').read_text())
+    rows = read_views(stored)
     starts = [i for i, row in enumerate(rows) if i == 0 or row[0] != rows[i - 1][0]]
     tracks = []
     for start, stop in itertools.pairwise([*starts, len(rows)]):

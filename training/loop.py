@@ -25,6 +25,7 @@ import tracker_core
 from tracker_core import weights
 from tracker_core.atomic import replacing
 from training import checkpoint
+from training.device_augmentation import augment, without_appearance
 from training.distributed import World, find_world, joined
 from training.examples import VALIDATION_EPOCH, make_loader
 from training.modules import MODULES, Batch, RecipeModule
@@ -74,9 +75,14 @@ class Run:
         self.device = _device(self.schedule.device, self.world)
         checkpoint.seed_random(self.schedule.seed)
         self.module, load_examples = MODULES[recipe.recipe]
-        self.training, self.validation = load_examples(recipe)
+        on_device = self.schedule.augment_on_device
+        examples = load_examples(without_appearance(recipe) if on_device else recipe)
+        self.training, self.validation = examples
         self.clips = find_clips(recipe.tracking, Path(recipe.data))
         network = self.module.build_network(recipe).to(self.device)
+        if self.world.size > 1 and self.device.type == 'cuda':
+            # Batch norms see the whole batch, as in one process; there is no such thing on a CPU.
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         # Typed too narrowly by torch: convolutions are faster with the channels last in memory.
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = _averaged(self.network, self.schedule)
@@ -151,6 +157,9 @@ class Run:
         for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
             group['lr'] = rate * factor
         batch = {key: value.to(self.device) for key, value in batch.items()}
+        if self.schedule.augment_on_device:
+            seed = self.schedule.seed, self.step, self.world.rank
+            batch = augment(batch, self.recipe.augmentation, seed)  # type: ignore[attr-defined]
         with self._autocast():
             loss, watched = self._objective(batch)
         share = 1 / self.world.size
@@ -177,8 +186,7 @@ class Run:
         """Keep the batch whose loss is not finite, and raise DivergedError."""
         name = f'diverged-{self.world.rank}.pt'
         if not math.isfinite(own):
-            with replacing(self.folder / name) as path:
-                torch.save(batch, path)
+            checkpoint.write(self.folder / name, batch)
         raise DivergedError(
             f'the loss is {value} in step {self.step + 1} (epoch {self.epoch + 1}): lower the '
             f'rates in `schedule` or set schedule.clip_gradient; the batch is kept in '
@@ -315,7 +323,8 @@ class Run:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(as_plain(self.recipe), sort_keys=False)
-        (self.folder / 'recipe.yaml').write_text(text)
+        with replacing(self.folder / 'recipe.yaml') as path:
+            path.write_text(text)
         versions = {
             'tracker_core': tracker_core.__version__,
             'torch': torch.__version__,
@@ -323,7 +332,8 @@ class Run:
             'threads': torch.get_num_threads(),
             'processes': self.world.size,
         }
-        (self.folder / 'versions.json').write_text(json.dumps(versions, indent=2))
+        with replacing(self.folder / 'versions.json') as path:
+            path.write_text(json.dumps(versions, indent=2))
 
 
 def _averaged(network: nn.Module, schedule: Schedule) -> AveragedModel | None:

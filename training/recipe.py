@@ -48,6 +48,9 @@ class Schedule:
     device: str = 'auto'
     workers: int = 1
     seed: int = 1
+    augment_on_device: bool = False
+    """Whether light, blur, noise and loss of colour are left to the device that trains; what is
+    drawn then depends on the number of processes."""
     checkpoint_minutes: float = 5.0
     validation_examples: int = 400
 

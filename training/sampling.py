@@ -29,6 +29,8 @@ class FrameFilter:
     def accepts(self, box: tuple[float, ...], image_shape: tuple[int, ...]) -> bool:
         """Whether a target (left, top, width, height) in an image (H, W, ...) is used."""
         width, height = box[2:]
+        if not min(width, height) > 0:
+            return False
         shares = width / image_shape[1], height / image_shape[0]
         return (
             width * height >= self.min_area

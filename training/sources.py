@@ -213,6 +213,14 @@ def settle(unfinished: Path, target: Path) -> None:
             raise
 
 
+def read_views(stored: Path) -> list[Any]:
+    """Rows that describe the views of an entry of the cache; DataError where it is damaged."""
+    try:
+        return list(json.loads((stored / 'views.json').read_text()))
+    except (OSError, ValueError) as error:
+        raise DataError(f'{stored} is damaged: delete this folder of the cache') from error
+
+
 def cache_name(path: Path, key: list[Any]) -> str:
     """Name that changes with everything stored data depend on: a file or folder, and a key."""
     inner = sorted(path.rglob('*')) if path.is_dir() else [path]

@@ -30,6 +30,9 @@ class WindowSettings:
     """Frames of a window that are kept, evenly spaced, the first among them."""
     targets: int = 3
     """Windows that begin in one frame, each around another patch."""
+    max_share: float = 0.25
+    """Largest side of a patch as a share of the image's shorter one: a window shows four times
+    the patch, and should lie in the image."""
 
 
 def read_windows(
@@ -46,7 +49,9 @@ def read_windows(
     offsets = spread(settings.span, settings.kept).tolist()
     for first, images in _spans(path, topic, max_frames, settings):
         grey = [np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8) for image in images]
-        patches = replace(TrackletSettings(), per_shot=settings.targets)
+        patches = replace(
+            TrackletSettings(), per_shot=settings.targets, max_share=settings.max_share
+        )
         if _has_cut(grey, patches.cut_difference):
             continue
         for number, box in enumerate(choose_patches(grey, rng, patches)):

@@ -134,3 +134,27 @@ def test_one_process_is_the_whole_world(monkeypatch: pytest.MonkeyPatch) -> None
     assert world.any(True, device) and not world.any(False, device)
     assert world.sum({'a': 2.0, 'b': torch.tensor(3.0)}, device) == {'a': 2.0, 'b': 3.0}
     assert not dataclasses.replace(world, rank=1, size=2).is_first
+
+
+def test_batch_norms_of_processes_with_gpus_are_joined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network keeps its parameters and the names of its tensors."""
+
+    class WithNorm(_Tiny):
+        def build_network(self, recipe: Any) -> nn.Module:
+            return nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+
+    examples = _Numbers(8)
+    monkeypatch.setitem(loop.MODULES, 'siamfc', (WithNorm(), lambda _: (examples, None)))
+    alone = loop.Run(_recipe(tmp_path), tmp_path)
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    on_cpu = loop.Run(_recipe(tmp_path), tmp_path)
+    monkeypatch.setattr(loop, '_device', lambda *_: torch.device('cuda'))
+    monkeypatch.setattr(nn.Module, 'to', lambda self, *_, **__: self)
+    on_gpu = loop.Run(_recipe(tmp_path), tmp_path)
+    kinds = [type(run.network[1]) for run in (alone, on_cpu, on_gpu)]
+    assert kinds == [nn.BatchNorm2d, nn.BatchNorm2d, nn.SyncBatchNorm]
+    assert list(on_gpu.network.state_dict()) == list(alone.network.state_dict())
+    trained = on_gpu.optimizer.param_groups[0]['params']
+    assert {*map(id, trained)} == {*map(id, on_gpu.network.parameters())}

@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 import yaml
 
-from training.recipe import FallingRate, RecipeError, as_plain, parse_recipe, read_recipe
+from tracker_core.factory import default_settings
+from training.recipe import (
+    DiMPRecipe,
+    FallingRate,
+    RecipeError,
+    as_plain,
+    parse_recipe,
+    read_recipe,
+)
 from training.sampling import FrameFilter
 from training.siamfc import SiamFCSettings
 
@@ -27,6 +35,20 @@ def test_published_recipe_changes_no_published_value() -> None:
     assert (published.epochs, published.batch_size) == (50, 8)
     for name in ('epochs', 'batch_size', 'initial_rate', 'final_rate', 'momentum', 'weight_decay'):
         assert getattr(recipe.schedule, name) == getattr(published, name)
+
+
+def test_probabilistic_recipe_has_the_published_losses() -> None:
+    recipe = read_recipe(CONFIG / 'prdimp50.yaml')
+    assert isinstance(recipe, DiMPRecipe)
+    settings, areas = recipe.settings, recipe.areas
+    assert (settings.classification, settings.boxes) == ('density', 'density')
+    assert (settings.proposals, areas.max_gap) == (128, 200)
+    weights = settings.initial_weight, settings.intermediate_weight, settings.final_weight
+    assert (*weights, settings.box_weight) == (0.25, 1.0, 0.25, 0.0025)
+    assert settings.density_sigma == (0.05, 0.05)
+    assert settings.mixture_sigmas == ((0.05, 0.05), (0.5, 0.5))
+    tracking = default_settings('prdimp50')
+    assert (areas.size, areas.factor) == (tracking.image_size, tracking.search_factor)
 
 
 def test_plain_values_and_back(content: dict[str, Any]) -> None:

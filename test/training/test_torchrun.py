@@ -1,0 +1,69 @@
+"""Runs that torchrun starts: two processes share one run, and a dead one ends it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from training import checkpoint
+
+ROOT = Path(__file__).parents[2]
+#: A run of which the second process is killed in its first step, as for want of memory.
+DYING = """
+import os, signal, sys
+from training import __main__, loop
+original = loop.Run.train_on
+def train_on(self, batch):
+    if self.world.rank == 1 and self.step == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(self, batch)
+loop.Run.train_on = train_on
+sys.exit(__main__.main(sys.argv[1:]))
+"""
+
+
+def _torchrun(*arguments: str) -> 'subprocess.CompletedProcess[str]':
+    """Two processes on this machine, as `torchrun --nproc-per-node=2` starts them."""
+    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2']
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
+    return subprocess.run(
+        [*command, *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def _write(content: dict[str, Any], tmp_path: Path) -> str:
+    content['schedule'] |= {'epochs': 1, 'examples_per_epoch': 4}
+    path = tmp_path / 'recipe.yaml'
+    path.write_text(yaml.safe_dump(content))
+    return str(path)
+
+
+def test_two_processes_write_one_run(content: dict[str, Any], tmp_path: Path) -> None:
+    ended = _torchrun('-m', 'training', _write(content, tmp_path))
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count('epoch 1: validation') + ended.stdout.count(
+        'epoch 1: validation'
+    ) == 1  # fmt: skip
+    state = checkpoint.load(tmp_path / 'run' / 'last.pt')
+    assert (state['epoch'], state['step'], state['examples']) == (1, 2, 4)
+    versions = yaml.safe_load((tmp_path / 'run' / 'versions.json').read_text())
+    assert versions['processes'] == 2
+
+
+def test_process_that_dies_ends_the_run_with_its_error(
+    content: dict[str, Any], tmp_path: Path
+) -> None:
+    script = tmp_path / 'dying.py'
+    script.write_text(DYING)
+    ended = _torchrun(str(script), _write(content, tmp_path))
+    assert ended.returncode != 0
+    assert 'Signal 9 (SIGKILL)' in ended.stderr
+    assert not (tmp_path / 'run' / 'last.pt').exists()
