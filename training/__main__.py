@@ -28,6 +28,7 @@ examples:
   python -m training check-data config/training/siamfc.yaml
   tensorboard --logdir runs
   python -m training throughput config/training/siamfc.yaml --steps 20
+  python -m training config/training/udt.yaml --data my_bag.mcap
   torchrun --nproc-per-node=2 -m training config/training/siamfc.yaml
   python -m training export runs/siamfc/last.pt --output mine.safetensors
   python -m training calibrate mine.safetensors clips/a clips/b clips/c
@@ -223,7 +224,7 @@ def _train_parser() -> argparse.ArgumentParser:
 
 def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('recipe', type=Path, help='YAML file, e.g. config/training/siamfc.yaml')
-    parser.add_argument('--data', help='folder with the data, instead of `data` in the recipe')
+    parser.add_argument('--data', help='folder with the data, or one recording, instead of `data`')
     parser.add_argument('--output', help='folder of the run, instead of `output` in the recipe')
     parser.add_argument(
         '--set',

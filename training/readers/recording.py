@@ -154,8 +154,7 @@ def _stamped(path: Path, topic: str) -> Iterator[tuple[int, Image]]:
 @contextmanager
 def _open_bag(path: Path) -> Iterator[Any]:
     try:
-        from rosbags.highlevel import AnyReader, AnyReaderError
-        from rosbags.rosbag2 import ReaderError
+        from rosbags.highlevel import AnyReader
         from rosbags.typesys import Stores, get_types_from_msg, get_typestore
     except ImportError as error:
         raise DataError('rosbag2 recordings need rosbags: pip install rosbags') from error
@@ -164,7 +163,9 @@ def _open_bag(path: Path) -> Iterator[Any]:
     try:
         with AnyReader([path], default_typestore=types) as bag:
             yield bag
-    except (AnyReaderError, ReaderError, OSError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # of the readers, and of the data base below them
         raise DataError(f'{path} cannot be read as a rosbag2 recording: {error}') from error
 
 

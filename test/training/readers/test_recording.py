@@ -101,6 +101,17 @@ def test_a_single_file_of_storage_will_do(tmp_path: Path, write_bag):
     assert len(list(read_frames(lone))) == 6
 
 
+def test_truncated_recordings_are_named(tmp_path: Path, write_bag, storage):
+    bag = write_bag(tmp_path / 'bag', storage, {'/camera/image': 'rgb8'})
+    (file,) = (path for path in bag.iterdir() if path.suffix in ('.mcap', '.db3'))
+    whole = file.read_bytes()
+    for share in np.linspace(0, 0.97, 25):
+        file.write_bytes(whole[: int(share * len(whole))])
+        for path in (bag, file):
+            with pytest.raises(DataError, match=path.name):
+                list(read_frames(path))
+
+
 def test_boxes_from_messages_belong_to_the_image_with_their_stamp(
     tmp_path: Path, write_bag, storage
 ):
