@@ -21,6 +21,8 @@ class FCOTSettings:
     """Side of the network's input."""
     search_factor: float = 4.5
     """Side of the search region relative to the square root of the target's area."""
+    min_region: float = 0.0
+    """Shortest side of the search region in pixels of the image; 0: as published."""
     norm_scale_coef: float = 2.0
     """Belongs to the weights: square of the instance norm of the fine classifier, relative."""
     regression_levels: Literal['both', '36', '72'] = 'both'

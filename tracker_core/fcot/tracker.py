@@ -125,9 +125,11 @@ class FCOTTracker:
         settings = self.settings
         center = box.left + (box.width - 1) / 2, box.top + (box.height - 1) / 2
         size = box.width, box.height
+        least = settings.min_region / settings.image_size
         scale = math.sqrt(size[0] * size[1]) * settings.search_factor / settings.image_size
+        scale = max(scale, least)
         models = self._learn_first(image, center, size, scale)
-        smallest = scale * max(_SHORTEST / side for side in size)
+        smallest = max(scale * max(_SHORTEST / side for side in size), least)
         largest = scale * min(
             extent / side for extent, side in zip(image.shape[1::-1], size, strict=True)
         )

@@ -112,6 +112,17 @@ def test_scale_stays_within_its_limits(scripted, frames):
     assert box.right <= 161 and box.bottom <= 161
 
 
+@torch.inference_mode()
+def test_the_search_region_of_a_small_target_has_a_shortest_side(frames):
+    tracker = _tracker(min_region=100.0)
+    for box, side in ((Box(50, 40, 8, 8), 100), (Box(30, 30, 40, 40), 180)):
+        tracker.initialize(frames[0], box)
+        assert tracker._target.scale * 96 == pytest.approx(side)
+        assert tracker._target.scale_limits[0] * 96 >= 100
+        size = tracker._target.unit_size
+        assert size[0] * side / 96 == pytest.approx(box.width)
+
+
 def test_a_weak_peak_moves_nothing_and_teaches_nothing(scripted, frames):
     tracker = scripted((3, 3), [2.0, 2.0, 2.0, 2.0], score=0.2)
     for _ in range(3):
