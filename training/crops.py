@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -105,6 +106,7 @@ def load_source(
 ) -> list[Sequence]:
     """Sequences of a source, cut now or found in the cache folder."""
     sequences: list[Sequence] = []
+    empty = 0
     key = [VERSION, source.kind, source.max_frames, asdict(settings), asdict(frames)]
     parts = find_parts(source, data, cache, key)
     for part in tqdm(parts, desc=f'reading {source.path}', unit='part', leave=False):
@@ -112,13 +114,19 @@ def load_source(
         if not stored.is_dir():
             keep_out_of_version_control(cache)
             _write(stored, part.read(), source.kind, settings, frames)
-        sequences += _read(stored, settings)
+        found = _read(stored, settings)
+        sequences += found
+        empty += not found
     if not sequences:
         raise DataError(
             f'no usable target in {data / source.path}: every one was absent or refused by the '
             'frame filter (section `frames` of the recipe)'
             + (', or recordings are too short' if source.kind == 'windows' else '')
         )
+    if empty:
+        where = f'{source.path} ({source.kind})'
+        text = f'{where}: {empty} of {len(parts)} parts hold no usable target'
+        tqdm.write(text, file=sys.stderr)
     weight = source.share / len(sequences)
     return [Sequence(**{**vars(sequence), 'weight': weight}) for sequence in sequences]
 

@@ -6,6 +6,9 @@ Every process computes an equal share of each batch; DistributedDataParallel ave
 from __future__ import annotations
 
 import os
+import sys
+import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +16,9 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as processes
 from torch import Tensor
+
+#: What was exchanged last, see `_let_go`.
+_exchanged: deque[Tensor] = deque(maxlen=8)
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class World:
         if self.size == 1:
             return flag
         value = torch.tensor(float(flag), device=device)
+        _exchanged.append(value)
         processes.all_reduce(value, processes.ReduceOp.MAX)
         return bool(value.item())
 
@@ -43,6 +50,7 @@ class World:
         total = torch.tensor(
             [float(value) for value in values.values()], dtype=torch.float64, device=device
         )
+        _exchanged.append(total)
         processes.all_reduce(total)
         return dict(zip(values, total.tolist(), strict=True))
 
@@ -69,4 +77,20 @@ def joined(world: World) -> Iterator[None]:
     try:
         yield
     finally:
+        _let_go()
         processes.destroy_process_group()
+
+
+def _let_go(seconds: float = 30.0) -> None:
+    """Wait until the threads of the process group have let go of what was exchanged last.
+
+    They do so a little after the exchange, and need Python's lock for it. Ending the group waits
+    for them, holding that lock: on a busy machine both would wait for ever.
+    """
+    end = time.monotonic() + seconds
+    while _exchanged and time.monotonic() < end:
+        value = _exchanged[-1]
+        if sys.getrefcount(value) > 3:  # more than the deque, `value` and the argument
+            time.sleep(0.001)
+        else:
+            _exchanged.pop()

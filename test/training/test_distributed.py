@@ -4,6 +4,8 @@ import dataclasses
 import math
 import os
 import socket
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import torch
 from torch import Tensor, multiprocessing, nn
 from torch.utils.data import Dataset
 
-from training import checkpoint, loop
+from training import checkpoint, distributed, loop
 from training.distributed import World, find_world
 from training.recipe import FallingRate, RecipeError, SiamFCRecipe
 from training.sources import Source
@@ -134,6 +136,25 @@ def test_one_process_is_the_whole_world(monkeypatch: pytest.MonkeyPatch) -> None
     assert world.any(True, device) and not world.any(False, device)
     assert world.sum({'a': 2.0, 'b': torch.tensor(3.0)}, device) == {'a': 2.0, 'b': 3.0}
     assert not dataclasses.replace(world, rank=1, size=2).is_first
+
+
+def test_end_waits_until_nothing_exchanged_is_held() -> None:
+    """The threads of a process group need Python's lock to let go, and ending it keeps the lock.
+
+    Seen as a run that had finished and never ended.
+    """
+    held = [torch.ones(1)]
+    distributed._exchanged.extend([torch.ones(1), held[0], torch.ones(1)])
+    threading.Timer(0.3, held.clear).start()
+    start = time.monotonic()
+    distributed._let_go()
+    assert 0.25 < time.monotonic() - start < 20
+    assert not distributed._exchanged
+    held.append(torch.ones(1))
+    distributed._exchanged.append(held[0])
+    distributed._let_go(0.1)  # gives up in the end
+    assert len(distributed._exchanged) == 1
+    distributed._exchanged.clear()
 
 
 def test_batch_norms_of_processes_with_gpus_are_joined(

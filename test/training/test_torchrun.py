@@ -1,6 +1,8 @@
 """Runs that torchrun starts: two processes share one run, and a dead one ends it."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -25,18 +27,25 @@ sys.exit(__main__.main(sys.argv[1:]))
 """
 
 
-def _torchrun(*arguments: str) -> 'subprocess.CompletedProcess[str]':
-    """Two processes on this machine, as `torchrun --nproc-per-node=2` starts them."""
+def _torchrun(*arguments: str) -> tuple[int, str]:
+    """Status and output of two processes as `torchrun --nproc-per-node=2` starts them."""
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2']
     environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
-    return subprocess.run(
+    process = subprocess.Popen(
         [*command, *arguments],
         cwd=ROOT,
         env=environment,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=300,
+        start_new_session=True,
     )
+    try:
+        output, error = process.communicate(timeout=300)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, output + error
 
 
 def _write(content: dict[str, Any], tmp_path: Path) -> str:
@@ -47,11 +56,9 @@ def _write(content: dict[str, Any], tmp_path: Path) -> str:
 
 
 def test_two_processes_write_one_run(content: dict[str, Any], tmp_path: Path) -> None:
-    ended = _torchrun('-m', 'training', _write(content, tmp_path))
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stderr.count('epoch 1: validation') + ended.stdout.count(
-        'epoch 1: validation'
-    ) == 1  # fmt: skip
+    status, output = _torchrun('-m', 'training', _write(content, tmp_path))
+    assert status == 0, output
+    assert output.count('epoch 1: validation') == 1
     state = checkpoint.load(tmp_path / 'run' / 'last.pt')
     assert (state['epoch'], state['step'], state['examples']) == (1, 2, 4)
     versions = yaml.safe_load((tmp_path / 'run' / 'versions.json').read_text())
@@ -63,7 +70,7 @@ def test_process_that_dies_ends_the_run_with_its_error(
 ) -> None:
     script = tmp_path / 'dying.py'
     script.write_text(DYING)
-    ended = _torchrun(str(script), _write(content, tmp_path))
-    assert ended.returncode != 0
-    assert 'Signal 9 (SIGKILL)' in ended.stderr
+    status, output = _torchrun(str(script), _write(content, tmp_path))
+    assert status != 0
+    assert 'Signal 9 (SIGKILL)' in output
     assert not (tmp_path / 'run' / 'last.pt').exists()

@@ -90,6 +90,16 @@ def test_recordings_without_windows_are_an_error(tmp_path: Path) -> None:
         )
 
 
+def test_recordings_without_windows_are_counted_beside_others(
+    video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _write(video.parent / 'short.mp4', [_scene(index) for index in range(5)])
+    source = parse_source({'path': '*.mp4', 'kind': 'windows', 'span': 6})
+    filter_ = FrameFilter(max_share=0.9)
+    assert load_source(source, video.parent, tmp_path / 'cache', CropSettings(), filter_)
+    assert '(windows): 1 of 2 parts hold no usable target' in capsys.readouterr().err
+
+
 def test_bag_is_read_like_a_video(tmp_path: Path) -> None:
     pytest.importorskip('rosbags', reason='recordings need rosbags: pip install rosbags')
     from rosbags.rosbag2 import StoragePlugin, Writer
