@@ -1,0 +1,29 @@
+"""The shipped weights on a rendered scene, with fewer copies of the first frame."""
+
+import numpy as np
+import pytest
+
+from tracker_core import TrackState, build_tracker
+from tracker_core.synthetic import SceneSettings, render_sequence
+
+
+@pytest.fixture(scope='module')
+def tracker():
+    return build_tracker('dcfst18', device='cpu', settings={'rotations': [], 'blurs': []})
+
+
+@pytest.fixture(scope='module')
+def scene():
+    return list(render_sequence(SceneSettings(frames=9), 1))
+
+
+def test_they_follow_a_target_and_notice_that_it_is_gone(tracker, scene):
+    tracker.initialize(scene[0].image, scene[0].box)
+    followed = [tracker.track(frame.image) for frame in scene[1:]]
+    overlaps = [e.box.iou(f.box) for e, f in zip(followed, scene[1:], strict=True)]
+    assert min(overlaps) > 0.5
+    assert all(estimate.state != TrackState.LOST for estimate in followed)
+    grey = np.full_like(scene[0].image, 120)
+    away = [tracker.track(grey) for _ in range(4)]
+    assert away[-1].state == TrackState.LOST
+    assert max(e.confidence for e in away) < min(e.confidence for e in followed)
