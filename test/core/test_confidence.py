@@ -31,3 +31,12 @@ def test_found_again_at_once():
 def test_decisions_of_the_tracker_win():
     assert states(0.9, 0.9, 0.9, 0.9, found=False) == 'U U L L'
     assert states(0.9, 0.9, 0.1, 0.1, 0.1, certain=False) == 'U U U U L'
+
+
+def test_the_judge_knows_whether_the_last_state_was_lost():
+    judge = StateJudge(0.5, 0.2, 2)
+    lost = []
+    for confidence in (0.1, 0.1, 0.1, 0.3):
+        judge.judge(confidence)
+        lost.append(judge.lost)
+    assert lost == [False, True, True, False]
