@@ -1,8 +1,6 @@
 """Runs that torchrun starts: two processes share one run, and a dead one ends it."""
 
-import contextlib
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +11,7 @@ import yaml
 from training import checkpoint
 
 ROOT = Path(__file__).parents[2]
-#: A run of which the second process is killed in its first step, as for want of memory.
+#: A run of which the second process is killed in its second step, as for want of memory.
 DYING = """
 import os, signal, sys
 from training import __main__, loop
@@ -30,21 +28,22 @@ sys.exit(__main__.main(sys.argv[1:]))
 def _torchrun(*arguments: str) -> tuple[int, str]:
     """Status and output of two processes as `torchrun --nproc-per-node=2` starts them."""
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2']
-    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get('PYTHONPATH', ''))))
+    changes = {'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '', 'PYTHONPATH': path}
     process = subprocess.Popen(
         [*command, *arguments],
         cwd=ROOT,
-        env=environment,
+        env=os.environ | changes,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,
     )
     try:
         output, error = process.communicate(timeout=300)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+    except subprocess.TimeoutExpired:
+        process.terminate()  # which it passes on to the two
+        process.wait(60)
+        raise
     return process.returncode, output + error
 
 
