@@ -2,8 +2,8 @@
 
 import dataclasses
 import multiprocessing
-import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +70,19 @@ def test_workers_survive_a_signal_to_all_processes(examples: Examples, recipe: R
     next(batches)
     for worker in multiprocessing.active_children():
         for number in (signal.SIGINT, signal.SIGTERM):
-            os.kill(worker.pid or 0, number)
+            # From another process: a worker obeys the one that it works for.
+            subprocess.run(['kill', f'-{number:d}', str(worker.pid)], check=True)
     assert len(list(batches)) == 9
+
+
+def test_worker_ends_when_its_run_says_so(examples: Examples, recipe: Recipe) -> None:
+    schedule = dataclasses.replace(recipe.schedule, workers=1)
+    batches = iter(make_loader(examples, EpochSampler(0, 20), schedule))
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    worker.terminate()
+    worker.join(60)
+    assert worker.exitcode == 0
 
 
 def test_scenes_are_kept_on_one_side(recipe: Recipe) -> None:
