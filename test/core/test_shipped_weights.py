@@ -1,15 +1,14 @@
-"""The shipped weights on a rendered scene, with fewer copies of the first frame."""
+"""The shipped weights of the trackers that learn online, on a rendered scene.
+
+With fewer copies of the first frame than usual, for speed.
+"""
 
 import numpy as np
 import pytest
 
 from tracker_core import TrackState, build_tracker
 from tracker_core.synthetic import SceneSettings, render_sequence
-
-
-@pytest.fixture(scope='module')
-def tracker():
-    return build_tracker('dcfst18', device='cpu', settings={'rotations': [], 'blurs': []})
+from tracker_core.weights import shipped
 
 
 @pytest.fixture(scope='module')
@@ -17,7 +16,9 @@ def scene():
     return list(render_sequence(SceneSettings(frames=9), 1))
 
 
-def test_they_follow_a_target_and_notice_that_it_is_gone(tracker, scene):
+@pytest.mark.parametrize('name', ['dimp18', 'dcfst18', 'fcot18'])
+def test_they_follow_a_target_and_notice_that_it_is_gone(name, scene):
+    tracker = build_tracker(name, device='cpu', settings={'rotations': [], 'blurs': []})
     tracker.initialize(scene[0].image, scene[0].box)
     followed = [tracker.track(frame.image) for frame in scene[1:]]
     overlaps = [e.box.iou(f.box) for e, f in zip(followed, scene[1:], strict=True)]
@@ -27,3 +28,8 @@ def test_they_follow_a_target_and_notice_that_it_is_gone(tracker, scene):
     away = [tracker.track(grey) for _ in range(4)]
     assert away[-1].state == TrackState.LOST
     assert max(e.confidence for e in away) < min(e.confidence for e in followed)
+
+
+def test_no_other_weights_are_shipped():
+    """Each of them has been looked at in a test."""
+    assert set(shipped()) == {'siamfc', 'dimp18', 'dcfst18', 'fcot18'}
