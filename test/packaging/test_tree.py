@@ -56,5 +56,7 @@ def test_no_paths_of_a_machine(tracked: list[Path], repository: Path) -> None:
 
 
 def test_files_are_small_enough_for_version_control(tracked: list[Path]) -> None:
-    """Weights and a few pictures; data sets lie elsewhere."""
-    assert [path.name for path in tracked if path.stat().st_size > 20_000_000] == []
+    """Weights and a few pictures; data sets lie elsewhere. The decoder makes FCOT-18 larger."""
+    largest = {'fcot18.safetensors': 40_000_000}
+    large = [p.name for p in tracked if p.stat().st_size > largest.get(p.name, 20_000_000)]
+    assert large == []
