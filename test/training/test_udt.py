@@ -141,13 +141,13 @@ def test_training_lowers_the_loss(
     udt_content: dict[str, Any], tmp_path: Path, matching: str
 ) -> None:
     udt_content['settings'] |= {'matching': matching, 'drop': 0.0, 'motion': False}
-    udt_content['schedule']['initial_rate'] = 0.01 if matching == 'correlation' else 1e-4
+    udt_content['schedule']['initial_rate'] = 0.01 if matching == 'correlation' else 1e-3
     run = Run(_parse(udt_content), tmp_path)
     batch = _batch(run.training)
     statistics = run.network.backbone.conv1[1].running_mean.clone()
     run.module.start_training(run.network, run.recipe)
-    losses = [run.train_on(batch)[0] for _ in range(3)]
-    assert losses[-1] < 0.98 * losses[0]
+    losses = [run.train_on(batch)[0] for _ in range(6)]
+    assert losses[-1] < 0.95 * losses[0]
     assert torch.equal(run.network.backbone.conv1[1].running_mean, statistics)
 
 
