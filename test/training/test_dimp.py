@@ -82,7 +82,11 @@ def test_every_part_learns_from_the_loss(kind: str) -> None:
     network = dimp.build_network(recipe).eval()
     value, _ = dimp.loss(network, _batch(recipe), recipe)
     value.backward()
-    missing = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    missing = [
+        name
+        for name, parameter in network.named_parameters()
+        if parameter.grad is None or parameter.grad.abs().max() < 1e-6  # rounding is 1e-8
+    ]
     # A constant added to all log densities changes nothing.
     assert missing == (['bb_regressor.iou_predictor.bias'] if kind == 'prdimp' else [])
 

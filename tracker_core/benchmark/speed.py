@@ -21,6 +21,8 @@ from tracker_core.tracker import Image
 
 VIDEO_SIZE = (640, 480)
 _CROP_MODULE = 'tracker_core.search_region'
+#: Methods that consist of steps, which are timed instead.
+_COMPOSED = ('_look',)
 
 
 @dataclass(frozen=True)
@@ -207,19 +209,19 @@ def _watched_steps(tracker: Tracker, watch: _Stopwatch) -> Iterator[None]:
     home = sys.modules[type(tracker).__module__]
     with ExitStack() as stack:
         for name, function in vars(type(tracker)).items():
-            if inspect.isfunction(function) and _is_private(name):
+            if inspect.isfunction(function) and _is_step(name):
                 stack.callback(delattr, tracker, name)
                 setattr(tracker, name, watch.wrap(name[1:], getattr(tracker, name)))
         for name, function in list(vars(home).items()):
             own = inspect.isfunction(function) and function.__module__ == home.__name__
-            if own and _is_private(name):
+            if own and _is_step(name):
                 stack.callback(setattr, home, name, function)
                 setattr(home, name, watch.wrap(name[1:], function))
         yield
 
 
-def _is_private(name: str) -> bool:
-    return name.startswith('_') and not name.startswith('__')
+def _is_step(name: str) -> bool:
+    return name.startswith('_') and not name.startswith('__') and name not in _COMPOSED
 
 
 def _networks(tracker: Tracker) -> list[nn.Module]:
