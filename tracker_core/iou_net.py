@@ -195,9 +195,12 @@ def refine_boxes_nearby(
     """Do as `refine_boxes`, but embed only the part of an image around the boxes.
 
     layers: `layer2` and `layer3` of the image. The result is the same: boxes that leave the part,
-    which begins with `margin` px around them, are improved once more on the whole image.
+    which begins with `margin` px around them, are improved once more on the whole image. On a CPU
+    only; elsewhere the whole image is embedded, without reading anything back.
     """
-    window = _window(boxes_ltwh, margin, layers[1].shape[2:])
+    # Where the boxes are must be known on the CPU: a GPU would be waited for in every step.
+    on_cpu = boxes_ltwh.device.type == 'cpu'
+    window = _window(boxes_ltwh, margin, layers[1].shape[2:]) if on_cpu else None
     if window is not None:
         embedding = window.embed(network, layers)
         origin = boxes_ltwh.new_tensor([*window.origin, 0, 0])

@@ -137,3 +137,15 @@ def test_large_boxes_are_refined_on_the_whole_image(wide_setting):
     expected = refine_boxes(predictor, network.embed(*layers), boxes, **how)
     found = refine_boxes_nearby(network, predictor, layers, boxes, **how)
     torch.testing.assert_close(found[0], expected[0])
+
+
+def test_refinement_reads_nothing_back_from_a_device():
+    """Tensors without data, which cannot be read, stand for those of a GPU that is not ready."""
+    network = IoUNet(4, 6).eval().requires_grad_(False).to('meta')
+    layers = torch.empty(1, 4, 36, 36, device='meta'), torch.empty(1, 6, 18, 18, device='meta')
+    modulation = network.modulation(*layers, torch.empty(1, 4, device='meta'))
+    boxes = torch.empty(1, 7, 4, device='meta')
+    predictor = OverlapPredictor(network, modulation)
+    how = {'steps': 3, 'step_length': 1.0}
+    found, scores = refine_boxes_nearby(network, predictor, layers, boxes, **how)
+    assert found.shape == (1, 7, 4) and scores.shape == (1, 7)
