@@ -10,6 +10,7 @@ import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -22,11 +23,12 @@ from training.datasets import DataError, Image, View
 from training.sampling import FrameFilter
 from training.sources import (
     Kind,
+    Part,
     Source,
     find_parts,
-    keep_out_of_version_control,
     read_views,
     settle,
+    store_missing,
 )
 
 #: Change when the stored pixels change, so that old caches are not used.
@@ -109,12 +111,10 @@ def load_source(
     empty = 0
     key = [VERSION, source.kind, source.max_frames, asdict(settings), asdict(frames)]
     parts = find_parts(source, data, cache, key)
-    for part in tqdm(parts, desc=f'reading {source.path}', unit='part', leave=False):
-        stored = cache / part.name
-        if not stored.is_dir():
-            keep_out_of_version_control(cache)
-            _write(stored, part.read(), source.kind, settings, frames)
-        found = _read(stored, settings)
+    store = partial(_store, kind=source.kind, settings=settings, frames=frames)
+    store_missing(source, parts, cache, store)
+    for part in parts:
+        found = _read(cache / part.name, settings)
         sequences += found
         empty += not found
     if not sequences:
@@ -129,6 +129,14 @@ def load_source(
         tqdm.write(text, file=sys.stderr)
     weight = source.share / len(sequences)
     return [Sequence(**{**vars(sequence), 'weight': weight}) for sequence in sequences]
+
+
+def _store(
+    part: Part, target: Path, kind: Kind, settings: CropSettings, frames: FrameFilter
+) -> None:
+    """Store the crops of a part in a folder of the cache."""
+    cv2.setNumThreads(0)
+    _write(target, part.read(), kind, settings, frames)
 
 
 def _write(

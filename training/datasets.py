@@ -90,9 +90,17 @@ def read_clip(folder: Path, max_frames: int) -> Iterator[View]:
         video.release()
 
 
-def read_instances(folder: Path) -> Iterator[View]:
-    """One-frame sequences of a folder with `annotations.json` (see `_instances_of`)."""
-    for record in _read_records(folder / 'annotations.json'):
+def count_photographs(folder: Path) -> int:
+    """How many images a folder with `annotations.json` has."""
+    return len(_read_records(folder / 'annotations.json'))
+
+
+def read_instances(folder: Path, chosen: slice = slice(None)) -> Iterator[View]:
+    """One-frame sequences of a folder with `annotations.json` (see `_instances_of`).
+
+    chosen: which of its images are read.
+    """
+    for record in _read_records(folder / 'annotations.json')[chosen]:
         file = record['file'] if isinstance(record, dict) else f'{record}.jpg'
         image = read_image(folder / file)
         scene = f'{folder.name}/{Path(file).stem}'

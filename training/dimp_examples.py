@@ -19,6 +19,7 @@ from tracker_core.resnet import ResNet, normalize
 from training.augmentation import AppearanceSettings
 from training.backbone import load_backbone
 from training.datasets import DataError
+from training.device_crops import PlacedTrack
 from training.features import Record, StoredExamples, write_shard
 from training.frames import Track, load_tracks
 from training.proposals import draw_from_mixture, perturb_box
@@ -38,12 +39,13 @@ class SearchAreaExamples(Dataset[dict[str, Any]]):
 
     def __init__(
         self,
-        tracks: Sequences[Track],
+        tracks: Sequences[Track | PlacedTrack],
         count: int,
         recipe: DiMPRecipe,
         appearance: AppearanceSettings,
     ) -> None:
-        self.tracks, self.count, self.recipe = list(tracks), count, recipe
+        self.tracks: list[Track | PlacedTrack] = list(tracks)
+        self.count, self.recipe = count, recipe
         self.appearance = appearance
         self._weights = np.array([track.weight for track in tracks])
         scenes = sorted({track.scene for track in tracks})

@@ -8,24 +8,25 @@ import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from training.datasets import DataError, Image, View, as_rgb
 from training.sampling import FrameFilter
 from training.sources import (
     DataSetSource,
+    Part,
     Source,
     accepted_targets,
     find_parts,
-    keep_out_of_version_control,
     read_views,
     settle,
+    store_missing,
 )
 
 #: Change when the stored frames change, so that old caches are not used.
@@ -109,13 +110,16 @@ def _load_stored(
     tracks: list[StoredTrack] = []
     key = [VERSION, 'frames', source.kind, source.max_frames, vars(frames)]
     parts = find_parts(source, data, cache, key)
-    for part in tqdm(parts, desc=f'reading {source.path}', unit='part', leave=False):
-        stored = cache / part.name
-        if not stored.is_dir():
-            keep_out_of_version_control(cache)
-            _write(stored, (v for v in part.read() if frames.accepts(v.box, v.image.shape)))
-        tracks += _read(stored)
+    store_missing(source, parts, cache, partial(_store, frames=frames))
+    for part in parts:
+        tracks += _read(cache / part.name)
     return tracks
+
+
+def _store(part: Part, target: Path, frames: FrameFilter) -> None:
+    """Store the accepted views of a part in a folder of the cache."""
+    cv2.setNumThreads(0)
+    _write(target, (v for v in part.read() if frames.accepts(v.box, v.image.shape)))
 
 
 def _write(target: Path, views: Iterable[View]) -> None:

@@ -26,6 +26,7 @@ from tracker_core import weights
 from tracker_core.atomic import replacing
 from training import checkpoint
 from training.device_augmentation import augment, without_appearance
+from training.device_crops import place_all
 from training.distributed import World, find_world, joined
 from training.examples import VALIDATION_EPOCH, make_loader
 from training.modules import MODULES, Batch, RecipeModule
@@ -75,9 +76,11 @@ class Run:
         self.device = _device(self.schedule.device, self.world)
         checkpoint.seed_random(self.schedule.seed)
         self.module, load_examples = MODULES[recipe.recipe]
-        on_device = self.schedule.augment_on_device
-        examples = load_examples(without_appearance(recipe) if on_device else recipe)
+        crops = self.schedule.crop_on_device
+        self._changes_light = crops or self.schedule.augment_on_device
+        examples = load_examples(without_appearance(recipe) if self._changes_light else recipe)
         self.training, self.validation = examples
+        self._frames = place_all(examples, self.device) if crops else None
         self.clips = find_clips(recipe.tracking, Path(recipe.data))
         network = self.module.build_network(recipe).to(self.device)
         if self.world.size > 1 and self.device.type == 'cuda':
@@ -156,8 +159,8 @@ class Run:
             factor *= (self.step + 1) / self.schedule.warmup_steps
         for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
             group['lr'] = rate * factor
-        batch = {key: value.to(self.device) for key, value in batch.items()}
-        if self.schedule.augment_on_device:
+        batch = self._to_device(batch)
+        if self._changes_light:
             seed = self.schedule.seed, self.step, self.world.rank
             batch = augment(batch, self.recipe.augmentation, seed)  # type: ignore[attr-defined]
         with self._autocast():
@@ -182,6 +185,13 @@ class Run:
         self.examples += self.schedule.batch_size
         return value, {**means, 'gradient': float(norm)}
 
+    def _to_device(self, batch: Batch) -> Batch:
+        """Batch on the device that trains, with the crops that are cut there."""
+        batch = {key: value.to(self.device, non_blocking=True) for key, value in batch.items()}
+        if self._frames is None:
+            return batch
+        return self._frames.cut(batch, self.recipe.areas.size)  # type: ignore[attr-defined]
+
     def _stop_diverged(self, value: float, own: float, batch: Batch) -> NoReturn:
         """Keep the batch whose loss is not finite, and raise DivergedError."""
         name = f'diverged-{self.world.rank}.pt'
@@ -204,7 +214,7 @@ class Run:
         loader = make_loader(self.validation, sampler, self.schedule, step)
         totals: dict[str, float] = {}
         for number, batch in enumerate(loader):
-            batch = {key: value.to(self.device) for key, value in batch.items()}
+            batch = self._to_device(batch)
             with self._autocast():
                 loss, watched = self.module.loss(network, batch, self.recipe)
                 if board is not None and number == 0:

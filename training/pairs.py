@@ -20,13 +20,15 @@ from training.augmentation import (
     reduce_resolution,
 )
 from training.dcfst_settings import PairSettings
+from training.device_crops import PlacedTrack
 from training.frames import Track
+from training.search_areas import mirrored, to_window
 
 Boxes = NDArray[np.float64]
 
 
 def make_pair(
-    track: Track,
+    track: Track | PlacedTrack,
     rng: np.random.Generator,
     settings: PairSettings,
     appearance: AppearanceSettings,
@@ -34,8 +36,11 @@ def make_pair(
     """Crops `images` uint8 (2, size, size, 3) RGB and `boxes_ltwh` float32 (2, 4) of one target.
 
     The train frame comes first, cut around the target; the test frame is cut off its centre and
-    at another scale. Each is mirrored on its own; loss of colour and resolution apply to both.
+    at another scale. Each is mirrored on its own; loss of colour and resolution apply to both. Of
+    a placed track only what `plan_pair` returns is made.
     """
+    if isinstance(track, PlacedTrack):
+        return plan_pair(track, rng, settings, appearance)
     grey, small = rng.random(2) < (appearance.grey, appearance.low_resolution)
     factor = rng.uniform(1.5, 4.0) if small else 1.0
     images, boxes = [], []
@@ -49,10 +54,41 @@ def make_pair(
         image = make_grey(image) if grey else image
         if rng.random() < appearance.flip:
             image = image[:, ::-1]
-            box = np.array([settings.size - box[0] - box[2], *box[1:]])
+            box = mirrored(box, settings.size)
         images.append(image)
         boxes.append(box)
     return {'images': np.stack(images), 'boxes_ltwh': np.stack(boxes).astype(np.float32)}
+
+
+def plan_pair(
+    track: PlacedTrack,
+    rng: np.random.Generator,
+    settings: PairSettings,
+    appearance: AppearanceSettings,
+) -> dict[str, Any]:
+    """`boxes_ltwh` of a pair as `make_pair` draws it, and what `DeviceFrames.cut` needs.
+
+    Changes of light are left to the device as well.
+    """
+    small = rng.random() < appearance.low_resolution
+    factor = rng.uniform(1.5, 4.0) if small else 1.0
+    flips = rng.random(2) < appearance.flip
+    positions = list(draw_two(track.frames, settings.max_gap, rng))
+    windows, boxes = [], []
+    for index, position in enumerate(positions):
+        box = track.boxes_ltwh[position]
+        window = place_square(jitter_box(box, settings, rng) if index else box, settings)
+        box = to_window(box, window, settings.size)
+        windows.append(window)
+        boxes.append(mirrored(box, settings.size) if flips[index] else box)
+    return {
+        'frames': track.numbers[positions],
+        'windows': np.array(windows, np.int64),
+        'last': track.shapes[positions, ::-1] - 1,
+        'mirrored': flips,
+        'reduction': np.float32(factor),
+        'boxes_ltwh': np.stack(boxes).astype(np.float32),
+    }
 
 
 def draw_two(
@@ -88,11 +124,14 @@ def cut_square(
 
     Outside the image its edge is repeated.
     """
-    side = max(math.ceil(math.sqrt(around[2] * around[3]) * settings.factor), 2)
-    left, top = (round(around[axis] + around[axis + 2] / 2 - side / 2) for axis in (0, 1))
+    left, top, side = window = place_square(around, settings)
     patch = crop_replicate(image, left, top, side, side)
     crop = cv2.resize(patch, (settings.size, settings.size), interpolation=cv2.INTER_LINEAR)
-    scale = settings.size / side
-    moved = box * scale
-    moved[:2] -= np.array([left, top]) * scale
-    return np.asarray(crop, np.uint8), moved
+    return np.asarray(crop, np.uint8), to_window(box, window, settings.size)
+
+
+def place_square(around: Boxes, settings: PairSettings) -> tuple[int, int, int]:
+    """Left, top and side of the square that is cut around a box."""
+    side = max(math.ceil(math.sqrt(around[2] * around[3]) * settings.factor), 2)
+    left, top = (round(around[axis] + around[axis + 2] / 2 - side / 2) for axis in (0, 1))
+    return left, top, side

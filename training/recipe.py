@@ -51,6 +51,9 @@ class Schedule:
     augment_on_device: bool = False
     """Whether light, blur, noise and loss of colour are left to the device that trains; what is
     drawn then depends on the number of processes."""
+    crop_on_device: bool = False
+    """Whether all frames are kept, decoded, in the memory of the device that trains, which then
+    cuts search areas itself and does what `augment_on_device` says. For data that fit there."""
     checkpoint_minutes: float = 5.0
     validation_examples: int = 400
 

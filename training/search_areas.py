@@ -22,6 +22,7 @@ from training.augmentation import (
     make_grey,
     reduce_resolution,
 )
+from training.device_crops import PlacedTrack
 from training.frames import Track
 
 Boxes = NDArray[np.float64]
@@ -60,7 +61,7 @@ class SearchAreaSettings:
 
 
 def make_example(
-    track: Track,
+    track: Track | PlacedTrack,
     rng: np.random.Generator,
     settings: SearchAreaSettings,
     appearance: AppearanceSettings,
@@ -68,22 +69,15 @@ def make_example(
     """Crops `images` uint8 (n, size, size, 3) RGB and `boxes_ltwh` float32 (n, 4) of one target.
 
     n: the train frames, then the test frames. Boxes are in pixels of the crops. Mirroring and loss
-    of colour and resolution apply to all crops, other changes of light to each on its own.
+    of colour and resolution apply to all crops, other changes of light to each on its own. Of a
+    placed track only what `plan_example` returns is made.
     """
-    flip, grey, small = rng.random(3) < (
-        appearance.flip,
-        appearance.grey,
-        appearance.low_resolution,
-    )
-    factor = rng.uniform(1.5, 4.0) if small else 1.0
-    still = len(track.frames) == 1
-    part = _WHOLE
-    if still and settings.part and rng.random() < settings.part:
-        part = _draw_part(track.boxes_ltwh[0], rng)
+    if isinstance(track, PlacedTrack):
+        return plan_example(track, rng, settings, appearance)
+    flip, grey, factor, part = _draw_changes(track, rng, settings, appearance)
     images, boxes = [], []
     for index, position in enumerate(draw_causal(track.frames, settings, rng)):
-        box = track.boxes_ltwh[position]
-        box = np.concatenate([box[:2] + part[:2] * box[2:], part[2:] * box[2:]])
+        box = _part_of(track.boxes_ltwh[position], part)
         is_test = index >= settings.train_frames
         around = jitter_box(box, rng, settings, is_test=is_test)
         image, box = cut_search_area(track.image(int(position)), box, around, settings)
@@ -93,10 +87,70 @@ def make_example(
         image = make_grey(image) if grey else image
         if flip:
             image = image[:, ::-1]
-            box = np.array([settings.size - box[0] - box[2], *box[1:]])
+            box = mirrored(box, settings.size)
         images.append(image)
         boxes.append(box)
     return {'images': np.stack(images), 'boxes_ltwh': np.stack(boxes).astype(np.float32)}
+
+
+def plan_example(
+    track: PlacedTrack,
+    rng: np.random.Generator,
+    settings: SearchAreaSettings,
+    appearance: AppearanceSettings,
+) -> dict[str, Any]:
+    """`boxes_ltwh` of an example as `make_example` draws it, and what `DeviceFrames.cut` needs.
+
+    Changes of light are left to the device as well.
+    """
+    flip, _, factor, part = _draw_changes(track, rng, settings, appearance)
+    positions = draw_causal(track.frames, settings, rng)
+    windows, last, boxes = [], [], []
+    for index, position in enumerate(positions):
+        box = _part_of(track.boxes_ltwh[position], part)
+        around = jitter_box(box, rng, settings, is_test=index >= settings.train_frames)
+        height, width = track.shapes[position].tolist()
+        window = place_window(around, (height, width), settings)
+        box = to_window(box, window, settings.size)
+        windows.append(window)
+        last.append(_last_used(window, (height, width)))
+        boxes.append(mirrored(box, settings.size) if flip else box)
+    return {
+        'frames': track.numbers[positions],
+        'windows': np.array(windows, np.int64),
+        'last': np.array(last, np.int64),
+        'mirrored': np.full(len(positions), flip),
+        'reduction': np.float32(factor),
+        'boxes_ltwh': np.stack(boxes).astype(np.float32),
+    }
+
+
+def _draw_changes(
+    track: Track | PlacedTrack,
+    rng: np.random.Generator,
+    settings: SearchAreaSettings,
+    appearance: AppearanceSettings,
+) -> tuple[bool, bool, float, Boxes]:
+    """Draw whether to mirror and to lose colour, by how much to reduce, and the part shown."""
+    flip, grey, small = rng.random(3) < (
+        appearance.flip,
+        appearance.grey,
+        appearance.low_resolution,
+    )
+    factor = rng.uniform(1.5, 4.0) if small else 1.0
+    part = _WHOLE
+    if len(track.frames) == 1 and settings.part and rng.random() < settings.part:
+        part = _draw_part(track.boxes_ltwh[0], rng)
+    return bool(flip), bool(grey), factor, part
+
+
+def _part_of(box: Boxes, part: Boxes) -> Boxes:
+    return np.concatenate([box[:2] + part[:2] * box[2:], part[2:] * box[2:]])
+
+
+def mirrored(box: Boxes, size: int) -> Boxes:
+    """Box in a crop of that size that is mirrored."""
+    return np.array([size - box[0] - box[2], *box[1:]])
 
 
 def _draw_part(box: Boxes, rng: np.random.Generator) -> Boxes:
@@ -163,16 +217,29 @@ def cut_search_area(
 
     Outside the image its edge is repeated.
     """
-    side = _side(around, image.shape, settings)
-    x, y = (
-        _start(around[axis] + around[axis + 2] / 2, side, image.shape[1 - axis]) for axis in (0, 1)
-    )
-    patch = _cut(image, x, y, side)
-    scale = settings.size / side
+    window = place_window(around, image.shape[:2], settings)
+    patch = _cut(image, *window)
     crop = cv2.resize(patch, (settings.size, settings.size), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(crop, np.uint8), to_window(box, window, settings.size)
+
+
+def place_window(
+    around: Boxes, shape: tuple[int, ...], settings: SearchAreaSettings
+) -> tuple[int, int, int]:
+    """Left, top and side of the square that is cut around a box in an image of shape (H, W)."""
+    side = _side(around, shape, settings)
+    left, top = (
+        _start(around[axis] + around[axis + 2] / 2, side, shape[1 - axis]) for axis in (0, 1)
+    )
+    return left, top, side
+
+
+def to_window(box: Boxes, window: tuple[int, int, int], size: int) -> Boxes:
+    """Box in pixels of a square (left, top, side) that is resized to `size`."""
+    scale = size / window[2]
     moved = box * scale
-    moved[:2] -= np.array([x, y]) * scale
-    return np.asarray(crop, np.uint8), moved
+    moved[:2] -= np.array(window[:2]) * scale
+    return moved
 
 
 def _side(around: Boxes, shape: tuple[int, ...], settings: SearchAreaSettings) -> int:
@@ -196,9 +263,20 @@ def _cut(image: Image, x: int, y: int, side: int) -> Image:
     """Square of an image with repeated edges."""
     height, width = image.shape[:2]
     left, top = max(-x, 0), max(-y, 0)
-    # As published: a crop that ends at the border already repeats one row or column.
-    right, bottom = max(x + side - width + 1, 0), max(y + side - height + 1, 0)
-    inside = image[y + top : y + side - bottom, x + left : x + side - right]
+    last_x, last_y = _last_used((x, y, side), (height, width))
+    right, bottom = x + side - 1 - last_x, y + side - 1 - last_y
+    inside = image[y + top : last_y + 1, x + left : last_x + 1]
     return np.asarray(
         cv2.copyMakeBorder(inside, top, bottom, left, right, cv2.BORDER_REPLICATE), np.uint8
     )
+
+
+def _last_used(window: tuple[int, int, int], shape: tuple[int, int]) -> tuple[int, int]:
+    """Last column and row of an image of shape (H, W) that a square (left, top, side) shows.
+
+    As published, a square that ends at the border already repeats one row or column.
+    """
+    ends = (start + window[2] - 1 for start in window[:2])
+    sides = zip(ends, shape[::-1], strict=True)
+    last_x, last_y = (end if end < length - 1 else length - 2 for end, length in sides)
+    return last_x, last_y

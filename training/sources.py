@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -14,11 +16,13 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
+from tqdm import tqdm
 
 from tracker_core.settings import override
 from training.datasets import (
     DataError,
     View,
+    count_photographs,
     find_folders,
     read_backgrounds,
     read_clip,
@@ -52,18 +56,30 @@ Kind = Literal[
     'youtube_vos',
     'davis',
 ]
+
+
+def _read_instances(folder: Path, _: int) -> Iterator[View]:
+    return read_instances(folder)
+
+
+def _read_backgrounds(folder: Path, _: int) -> Iterator[View]:
+    return read_backgrounds(folder)
+
+
 #: Kinds of which every folder is read by itself; the others are recordings and data sets.
 READERS: dict[Kind, Callable[[Path, int], Iterator[View]]] = {
     'clips': read_clip,
     'folders': read_folder,
     'unlabelled': read_unlabelled,
-    'images': lambda folder, _: read_instances(folder),
+    'images': _read_instances,
     'synthetic': read_synthetic,
     'synthetic_wide': partial(read_synthetic, settings=WIDE_SCENE),
-    'backgrounds': lambda folder, _: read_backgrounds(folder),
+    'backgrounds': _read_backgrounds,
 }
 #: About how many views of a data set are kept in one entry of the cache.
 _VIEWS_PER_PART = 1000
+#: How many photographs are rendered together.
+_PHOTOGRAPHS_PER_PART = 40
 
 
 @dataclass(frozen=True)
@@ -170,10 +186,38 @@ def find_parts(source: Source, data: Path, cache: Path, key: list[Any]) -> list[
             )
             for path in _recordings(source, data)
         ]
-    return [
-        Part(cache_name(folder, key), partial(READERS[source.kind], folder, source.max_frames))
-        for folder in find_folders(data, source.path, source.exclude)
-    ]
+    folders = find_folders(data, source.path, source.exclude)
+    return [part for folder in folders for part in _folder_parts(source, folder, key)]
+
+
+def _folder_parts(source: Source, folder: Path, key: list[Any]) -> Iterator[Part]:
+    """One part of a folder that is read, several of one whose photographs are rendered."""
+    read = partial(READERS[source.kind], folder, source.max_frames)
+    if source.kind not in ('synthetic', 'synthetic_wide'):
+        yield Part(cache_name(folder, key), read)
+        return
+    for start in range(0, count_photographs(folder), _PHOTOGRAPHS_PER_PART):
+        chosen = slice(start, start + _PHOTOGRAPHS_PER_PART)
+        name = cache_name(folder, [*key, start, _PHOTOGRAPHS_PER_PART])
+        yield Part(name, partial(read, chosen=chosen))
+
+
+def store_missing(
+    source: Source, parts: Iterable[Part], cache: Path, store: Callable[[Part, Path], None]
+) -> None:
+    """Store the parts that are not in the cache yet, on all cores; `store` must be a module's."""
+    missing = [part for part in parts if not (cache / part.name).is_dir()]
+    if not missing:
+        return
+    keep_out_of_version_control(cache)
+    bar = partial(tqdm, desc=f'reading {source.path}', total=len(missing), unit='part')
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        waiting = [pool.submit(store, part, cache / part.name) for part in missing]
+        try:
+            for each in bar(as_completed(waiting), leave=False):
+                each.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def find_indices(source: DataSetSource, data: Path, cache: Path) -> list[Index]:

@@ -35,15 +35,20 @@ MIN_VISIBLE = 0.5
 
 
 def read_synthetic(
-    folder: Path, max_frames: int, settings: SceneSettings = SCENE
+    folder: Path,
+    max_frames: int,
+    settings: SceneSettings = SCENE,
+    chosen: slice = slice(None),
 ) -> Iterator[View]:
     """Views of one rendered sequence per cut-out of a folder with `annotations.json`.
+
+    chosen: of which of its photographs the cut-outs are taken.
 
     Other photographs of the folder are the backgrounds, one of its other objects moves along.
     """
     photographs = sorted(folder.glob('*.jpg'))
     previous: Image | None = None
-    for view in read_instances(folder):
+    for view in read_instances(folder, chosen):
         cut_out = cut_object(view)
         if cut_out is None:
             continue
