@@ -291,8 +291,24 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 def read_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
     """Read a recipe file and apply changes given as {'section.key' or 'key': value}.
 
-    Raises RecipeError for a missing file, bad YAML, unknown keys and wrong types.
+    A recipe that `extends` another, a file beside it, has its values but for those it gives;
+    sections are merged, and what is null in it is left out. Raises RecipeError for a missing file,
+    bad YAML, unknown keys and wrong types.
     """
+    content = _read_content(path)
+    for key, value in (changes or {}).items():
+        section, _, name = key.rpartition('.')
+        inner = content.setdefault(section, {}) if section else content
+        if not isinstance(inner, dict):
+            raise RecipeError(f'{key}: {section!r} is no section of a recipe')
+        inner[name] = value
+    return parse_recipe(content)
+
+
+def _read_content(path: Path, extending: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Plain values of a recipe file and of those it extends."""
+    if path in extending:
+        raise RecipeError(f'{path} extends itself')
     try:
         content = yaml.safe_load(path.read_text())
     except OSError as error:
@@ -301,13 +317,19 @@ def read_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
         raise RecipeError(f'{path} is no valid YAML: {error}') from error
     if not isinstance(content, dict):
         raise RecipeError(f'{path} must be a mapping of keys to values')
-    for key, value in (changes or {}).items():
-        section, _, name = key.rpartition('.')
-        inner = content.setdefault(section, {}) if section else content
-        if not isinstance(inner, dict):
-            raise RecipeError(f'{key}: {section!r} is no section of a recipe')
-        inner[name] = value
-    return parse_recipe(content)
+    if 'extends' not in content:
+        return content
+    base = _read_content(path.parent / str(content.pop('extends')), (*extending, path))
+    return _merged(base, content)
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Mapping with changes to another; sections are merged, and what is None is left out."""
+    both = {**base, **changes}
+    for key, inner in base.items():
+        if isinstance(inner, dict) and isinstance(changes.get(key), dict):
+            both[key] = _merged(inner, changes[key])
+    return {key: value for key, value in both.items() if value is not None}
 
 
 def parse_recipe(content: Mapping[str, Any]) -> Recipe:
