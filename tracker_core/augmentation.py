@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tracker_core.search_region import Pixels, crop_replicate
+from tracker_core.transfer import upload
 
 
 class UniformDraws(Protocol):
@@ -124,7 +125,7 @@ def drop_channels(features: Tensor, count: int, probability: float, draws: Unifo
     the mean stays. Returns (count, C, H, W).
     """
     keep = draws.random((count, features.shape[1])) >= probability
-    factors = torch.from_numpy(keep / (1 - probability)).to(features)
+    factors = upload(keep / (1 - probability), features.device).to(features.dtype)
     return features * factors[..., None, None]
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+
+from tracker_core.transfer import constant
 
 
 def jitter_box(box_ltwh: Tensor, draws: Tensor, position: float, size: float) -> Tensor:
@@ -14,25 +18,22 @@ def jitter_box(box_ltwh: Tensor, draws: Tensor, position: float, size: float) ->
     third of the shorter side.
     """
     extent = box_ltwh[2:]
-    unit = extent.prod().sqrt() * box_ltwh.new_tensor([position, position, size, size])
+    unit = extent.prod().sqrt() * constant([position, position, size, size], box_ltwh)
     noise = (draws.to(box_ltwh) - 0.5) * unit
     sizes = torch.maximum(extent + noise[:, 2:], extent.min() / 3)
     centers = box_ltwh[:2] + extent / 2 + noise[:, :2]
     return torch.cat([box_ltwh[None], torch.cat([centers - sizes / 2, sizes], 1)])
 
 
-def mean_of_best(
-    boxes_ltwh: Tensor, scores: Tensor, count: int, max_aspect: float
-) -> Tensor | None:
+def mean_of_best(boxes_ltwh: Tensor, scores: Tensor, count: int, max_aspect: float) -> Tensor:
     """Mean (4,) of the `count` boxes (K, 4) with the highest scores (K,).
 
     Sides below one pixel become one pixel. Boxes more than `max_aspect` times longer one way than
-    the other are left out; None if no box remains.
+    the other are left out; nan if no box remains. Nothing is read back from a GPU for that.
     """
     boxes = torch.cat([boxes_ltwh[:, :2], boxes_ltwh[:, 2:].clamp(min=1)], 1)
     aspect = boxes[:, 2] / boxes[:, 3]
     kept = (aspect < max_aspect) & (aspect > 1 / max_aspect)
-    boxes, scores = boxes[kept], scores[kept]
-    if not len(boxes):
-        return None
-    return boxes[scores.topk(min(count, len(boxes))).indices].mean(0)
+    best = scores.masked_fill(~kept, -math.inf).topk(min(count, len(boxes))).indices
+    counted = kept[best, None]
+    return boxes[best].masked_fill(~counted, 0).sum(0) / counted.sum()

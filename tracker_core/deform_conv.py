@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tracker_core.patches import patches_at
+from tracker_core.transfer import constant
 
 #: Of the kernel; stride 1, padding 1 and one deformable group are the only form in use.
 KERNEL_SIZE = 3
@@ -114,7 +115,7 @@ def _bilinear_taps(cells: _Cells, shape: tuple[int, ...]) -> tuple[Tensor, Tenso
     start = torch.arange(len(moves), dtype=torch.int32, device=device)
     start = start.view(-1, *[1] * (factors.dim() - 1))
     first = (start * (height + sum(_BORDER)) + y) * stride + x
-    corners = first.new_tensor((0, 1, stride, stride + 1))
+    corners = constant((0, 1, stride, stride + 1), first)
     lower = factors * below
     upper = factors - lower
     upper_right, lower_right = upper * right, lower * right

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from tracker_core.resnet import STRIDES
 from tracker_core.roi_pool import PooledBoxes, roi_pool
+from tracker_core.transfer import constant
 
 Space = Literal['default', 'relative']
 #: Two maps of one image, or the two vectors of a target.
@@ -228,7 +229,7 @@ def _ascend(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Boxes to begin with and after every step, with the predictions before it."""
     position, size = step_length if isinstance(step_length, tuple) else (step_length,) * 2
-    step = boxes_ltwh.new_tensor([position, position, size, size])
+    step = constant([position, position, size, size], boxes_ltwh)
     unit, boxes = boxes_ltwh[:, :1, 2:], boxes_ltwh
     yield boxes, boxes.new_zeros(boxes.shape[:2])
     for _ in range(steps):

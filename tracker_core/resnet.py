@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tracker_core.transfer import constant
+
 #: Statistics of ImageNet, RGB in [0, 1], that published backbones expect.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -19,9 +21,9 @@ STRIDES = {'layer1': 4, 'layer2': 8, 'layer3': 16}
 def normalize(images: Tensor) -> Tensor:
     """Turn RGB images (N, 3, H, W) with values 0..255 into floats with ImageNet's statistics."""
     dtype = images.dtype if images.is_floating_point() else torch.float32
-    mean = torch.tensor(IMAGENET_MEAN, dtype=dtype, device=images.device).view(3, 1, 1)
-    std = torch.tensor(IMAGENET_STD, dtype=dtype, device=images.device).view(3, 1, 1)
-    return (images.to(dtype) / 255 - mean) / std
+    scaled = images.to(dtype) / 255
+    mean, std = (constant(each, scaled).view(3, 1, 1) for each in (IMAGENET_MEAN, IMAGENET_STD))
+    return (scaled - mean) / std
 
 
 def _conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from tracker_core.transfer import upload
 
 
 class SampleMemory:
@@ -62,7 +63,7 @@ class SampleMemory:
     @property
     def weights(self) -> Tensor:
         """Weights (n,) with a sum of about 1, on the device of the features."""
-        return torch.from_numpy(self._weights[: self._count].copy()).to(self._features.device)
+        return upload(self._weights[: self._count].copy(), self._features.device)
 
     def insert(self, features: Tensor, box_ltwh: Tensor, learning_rate: float) -> None:
         """Add one sample, features (...) or (1, ...) and box (4,), with its weight in [0, 1)."""

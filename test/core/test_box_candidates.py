@@ -43,9 +43,21 @@ def test_thin_boxes_are_left_out(size):
     boxes = torch.tensor([[0, 0, *size], [1, 1, 4, 4]])
     scores = torch.tensor([0.9, 0.1])
     torch.testing.assert_close(mean_of_best(boxes, scores, 1, 6.0), boxes[1])
-    assert mean_of_best(boxes[:1], scores[:1], 1, 6.0) is None
+    torch.testing.assert_close(mean_of_best(boxes, scores, 2, 6.0), boxes[1])
+    assert mean_of_best(boxes[:1], scores[:1], 1, 6.0).isnan().all()
 
 
 def test_sides_have_at_least_one_pixel():
     found = mean_of_best(torch.tensor([[5.0, 5.0, -3.0, 0.5]]), torch.ones(1), 1, 6.0)
     torch.testing.assert_close(found, torch.tensor([5.0, 5.0, 1.0, 1.0]))
+
+
+def test_boxes_that_are_no_numbers_are_left_out():
+    boxes = torch.tensor([[0, 0, math.nan, 4], [1, 1, 4, 4], [2, 2, math.inf, 4]])
+    torch.testing.assert_close(mean_of_best(boxes, torch.ones(3), 3, 6.0), boxes[1])
+
+
+def test_nothing_is_read_back_from_a_device():
+    """Tensors without data, which cannot be read, stand for those of a GPU that is not ready."""
+    boxes = jitter_box(torch.empty(4, device='meta'), torch.rand(5, 4), 0.1, 0.5)
+    assert mean_of_best(boxes, torch.empty(6, device='meta'), 3, 6.0).shape == (4,)

@@ -29,6 +29,7 @@ from tracker_core.iou_net import OverlapPredictor, Pair, refine_boxes_nearby
 from tracker_core.resnet import normalize
 from tracker_core.search_region import Pixels, box_in_patch, sample_patch
 from tracker_core.tracker import Estimate, Image, check_box, check_image
+from tracker_core.transfer import upload
 
 #: (width, height).
 Size = tuple[float, float]
@@ -111,14 +112,14 @@ class DCFSTTracker:
         if self.settings.proposals % 2 == 0:
             raise ValueError('proposals must be odd, so that one lies in the middle')
         self._grid = Grid(self.settings.proposals, self.settings.image_size)
-        self._centers = self._grid.centers(self.device)
+        self._centers = self._grid.centers()
         self._sampled = self.settings.search == 'sampled' or (
             self.settings.search == 'auto' and self.device.type == 'cpu'
         )
         self._together = self._learns_together()
         distances = self._distances(self._grid.middle)
         target_side = self._grid.target_side
-        self._labels = _gaussian(distances, LABEL_SIGMA * target_side)
+        self._labels = _gaussian(distances, LABEL_SIGMA * target_side).to(self.device)
         window = _gaussian(distances, self.settings.window_sigma * target_side)
         self._window = window.clamp(min=self.settings.window_minimum)
 
@@ -146,7 +147,8 @@ class DCFSTTracker:
         )
         whole_pixels = replace(region, place=replace(place, x=round(x), y=round(y)))
         region_box = self._region_box(place, whole_pixels)
-        modulation = self.network.bb_regressor.modulation(*layers[0], region_box[None])
+        region_boxes = upload(region_box[None], self.device)
+        modulation = self.network.bb_regressor.modulation(*layers[0], region_boxes)
         overlap = _RoundedPredictor(self.network.bb_regressor, modulation)
         limits = _size_limits(box.width, box.height, image)
         self._target = _Target(place, limits, model, overlap, draws, self._new_judge())
@@ -161,8 +163,9 @@ class DCFSTTracker:
         target, region = self._target, self._region(self._target.place)
         target.frame += 1
         layers = self._layers(self._cut(image, region))
-        scores = self._search(target, layers, region)
-        self._response = scores.view(self._grid.side, self._grid.side).cpu().numpy()
+        # What follows depends on the scores, so that a GPU must be waited for here.
+        scores = self._search(target, layers, region).cpu()
+        self._response = scores.view(self._grid.side, self._grid.side).numpy()
         best = int((scores * self._window).argmax())
         found = bool((scores * self._window)[best] >= self.settings.not_found)
         if found:
@@ -199,7 +202,7 @@ class DCFSTTracker:
 
     def _layers(self, pixels: Pixels) -> Pair:
         """Backbone features of a search region, float32 (288, 288, 3)."""
-        batch = torch.from_numpy(pixels).to(self.device).permute(2, 0, 1)[None]
+        batch = upload(pixels, self.device).permute(2, 0, 1)[None]
         return self.network.backbone(normalize(batch).to(self._dtype))
 
     def _samples(self, layers: Pair, region: _Region) -> Tensor:
@@ -228,7 +231,7 @@ class DCFSTTracker:
         return predictor.score_grid(embedding, sizes, self._grid, weights)[0]
 
     def _sizes(self, region: _Region) -> Tensor:
-        return torch.tensor([region.target_size], device=self.device)
+        return upload(torch.tensor([region.target_size]), self.device)
 
     def _moved(self, region: _Region, proposal: int) -> _Place:
         """Put the target onto the centre of a proposal."""
@@ -240,7 +243,7 @@ class DCFSTTracker:
         offset = place.x - region.place.x, place.y - region.place.y
         side = self.settings.image_size
         box = box_in_patch(offset, (place.width, place.height), region.scale, (side, side))
-        return torch.tensor(box, device=self.device)
+        return torch.tensor(box)
 
     def _refine(self, target: _Target, layers: Pair, place: _Place, region: _Region) -> _Place:
         """Gradient ascent on the overlap that the IoU-Net predicts, from random boxes."""
@@ -255,16 +258,15 @@ class DCFSTTracker:
             self.network.bb_regressor,
             target.overlap,
             layers,
-            boxes[None],
+            upload(boxes, self.device)[None],
             steps=settings.refinement_steps,
             step_length=settings.refinement_step_length,
         )
-        best = mean_of_best(
+        left, top, width, height = mean_of_best(
             boxes[0], overlaps[0], settings.averaged_boxes, settings.max_aspect_ratio
-        )
-        if best is None:
+        ).tolist()
+        if math.isnan(left + top + width + height):
             return place
-        left, top, width, height = best.tolist()
         old, middle = settings.scale_damping, (settings.image_size - 1) / 2
         return _Place(
             # Half a pixel further right and down than `_region_box` says, as published.
@@ -298,7 +300,8 @@ class DCFSTTracker:
         else:
             samples = self._samples(layers, region)
             scores = target.model.predict(samples)
-        distractor = self._is_distracted(scores, self._grid.middle)
+        # Read back, as how and whether the model is learnt depends on it.
+        distractor = self._is_distracted(scores.cpu(), self._grid.middle)
         rate = 1 - (1 - settings.learning_rate) ** target.frames_skipped
         rate = settings.hard_negative_learning_rate if distractor else rate
         if self._together:

@@ -50,6 +50,7 @@ from tracker_core.tracker import (
     check_box,
     check_image,
 )
+from tracker_core.transfer import upload
 
 #: (x, y), or (width, height).
 Point = tuple[float, float]
@@ -186,12 +187,15 @@ class DiMPTracker:
 
     def _backbone(self, pixels: Pixels) -> Pair:
         """Features of search regions (N, H, W, 3), values 0..255, at strides 8 and 16."""
-        images = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)
+        images = upload(pixels, self.device).permute(0, 3, 1, 2)
         layers = self.network.backbone(normalize(images).to(self._dtype))
         return layers['layer2'], layers['layer3']
 
     def _classify(self, target: _Target, layer3: Tensor) -> tuple[Tensor, Map]:
-        """Features that tell targets apart, and the scores of this target's filter."""
+        """Features that tell targets apart, and the scores of this target's filter.
+
+        What follows depends on the scores, so that a GPU must be waited for here.
+        """
         features = self.network.classification_features(layer3)
         return features, target.filter.score(features).cpu().numpy()
 
@@ -220,7 +224,7 @@ class DiMPTracker:
         offset = center[0] - rounded[0], center[1] - rounded[1]
         box = torch.tensor(box_in_patch(offset, size, self._scale(size), self._patch_size))
         shifts = torch.tensor([(*each.shift, 0, 0) for each in augmentations])
-        boxes = (box + shifts).to(self.device)
+        boxes = upload(box + shifts, self.device)
         if settings.dropout_copies:
             copies = drop_channels(features[:1], settings.dropout_copies, settings.dropout, draws)
             features = torch.cat([features, copies])
@@ -303,23 +307,24 @@ class DiMPTracker:
     def _refine(self, target: _Target, view: _View, image: Image) -> None:
         """Replace centre and size by the mean of the best refined boxes (section 4.2, ATOM)."""
         settings, patch = self.settings, view.patch
-        box = torch.tensor(patch.to_patch(target.center, target.size), device=self.device)
+        box = torch.tensor(patch.to_patch(target.center, target.size))
         draws = torch.from_numpy(target.draws.random((settings.random_boxes, 4)))
         boxes = jitter_box(box, draws, settings.position_jitter, settings.size_jitter)
         refined, overlaps = refine_boxes_nearby(
             self.network.bb_regressor,
             target.overlap,
             view.layers,
-            boxes[None],
+            upload(boxes, self.device)[None],
             steps=settings.refinement_steps,
             step_length=settings.refinement_step_length,
             space=settings.refinement_space,
         )
+        # The second and last time that a GPU is waited for: the box is the result of the frame.
         best = mean_of_best(
             refined[0], overlaps[0], settings.averaged_boxes, settings.max_aspect_ratio
-        )
-        if best is not None:
-            target.center, size = patch.to_image(best.tolist())
+        ).tolist()
+        if not math.isnan(sum(best)):
+            target.center, size = patch.to_image(best)
             width, height = (
                 min(max(side, MIN_SIDE), _LONGEST * extent)
                 for side, extent in zip(size, image.shape[1::-1], strict=True)
@@ -327,7 +332,7 @@ class DiMPTracker:
             target.size = width, height
 
     def _learn(self, target: _Target, view: _View) -> None:
-        box = torch.tensor(view.patch.to_patch(target.center, target.size), device=self.device)
+        box = upload(torch.tensor(view.patch.to_patch(target.center, target.size)), self.device)
         hard_negative = view.flag is Flag.HARD_NEGATIVE
         target.filter.learn(view.features, box, target.frames, hard_negative=hard_negative)
 

@@ -13,6 +13,7 @@ from tracker_core.fcot.settings import FCOTSettings
 from tracker_core.fcot.side_regression import crop_to_centers, predict_sides
 from tracker_core.sample_memory import SampleMemory
 from tracker_core.target_filter import correlate
+from tracker_core.transfer import upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class _OnlineRegressor:
 
     def predict(self, maps: SideMaps, cell: tuple[int, int]) -> Tensor:
         """Distances (4,) from one cell (row, column) of one image to the sides."""
-        row, column = (torch.tensor([at], device=self.filters.device) for at in cell)
+        row, column = upload(torch.tensor(cell), self.filters.device)[:, None]
         around = self.regressor.around(maps, row, column)[:, None]
         latest, first = (
             predict_sides(around, filters)[0, 0, :, 1, 1] for filters in (self.filters, self.first)

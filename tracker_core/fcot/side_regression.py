@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from tracker_core.patches import patches_at
 from tracker_core.target_filter import FilterFit, correlate
+from tracker_core.transfer import constant
 
 #: Input pixels per cell of the regression features.
 STRIDE = 4
@@ -91,7 +92,7 @@ def crop_to_centers(boxes_ltwh: Tensor, shape: tuple[int, int]) -> tuple[Tensor,
     corner, size = boxes_ltwh[:, :2], boxes_ltwh[:, 2:]
     at = corner / STRIDE + size / STRIDE / 2
     cells = at.floor()
-    limits = at.new_tensor(shape[::-1])
+    limits = constant(shape[::-1], at)
     inside = ((cells >= 0) & (cells < limits)).all(-1, keepdim=True)
     local = torch.where(inside, corner - STRIDE * (cells - 1), -STRIDE * limits - size)
     columns, rows = cells.long().unbind(-1)

@@ -38,6 +38,7 @@ from tracker_core.score_map import (
 )
 from tracker_core.search_region import Patch, Pixels, box_in_patch, sample_patch
 from tracker_core.tracker import MIN_SIDE, Estimate, Image, check_box, check_image
+from tracker_core.transfer import upload
 
 #: (x, y), or (width, height).
 Point = tuple[float, float]
@@ -176,7 +177,7 @@ class FCOTTracker:
     def _embed(self, pixels: Pixels) -> tuple[Features, Pyramid]:
         """Features of search regions (N, H, W, 3), values 0..255."""
         network, settings = self.network, self.settings
-        images = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)
+        images = upload(pixels, self.device).permute(0, 3, 1, 2)
         layers = network.backbone(normalize(images).to(self._dtype))
         pyramid = network.decode(layers)
         features = Features(
@@ -198,7 +199,7 @@ class FCOTTracker:
         offset = center[0] - rounded[0], center[1] - rounded[1]
         box = torch.tensor(box_in_patch(offset, size, scale, output), dtype=torch.float32)
         shifts = torch.tensor([(*each.shift, 0, 0) for each in augmentations])
-        boxes = (box + shifts).to(self.device)
+        boxes = upload(box + shifts, self.device)
         identity = Pyramid(*(level[:1] for level in pyramid))
         return OnlineModels(self.network, settings, features, identity, boxes)
 
@@ -266,7 +267,7 @@ class FCOTTracker:
         self, target: _Target, patch: Patch, peak: Peak, features: Features, flag: Flag
     ) -> None:
         corners = patch.to_patch(target.center, target.size)
-        box = torch.tensor(corners, dtype=torch.float32, device=self.device)
+        box = upload(torch.tensor(corners, dtype=torch.float32), self.device)
         target.models.learn(
             features,
             box,

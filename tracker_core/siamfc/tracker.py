@@ -17,6 +17,7 @@ from tracker_core.inference import Precision, choose_dtype, prepare
 from tracker_core.search_region import crop_square
 from tracker_core.siamfc.network import STRIDE, SiamFC, cross_correlate
 from tracker_core.tracker import Estimate, Image, check_box, check_image
+from tracker_core.transfer import upload
 
 Map = NDArray[np.float32]
 
@@ -147,7 +148,7 @@ class SiamFCTracker:
 
     def _features(self, crops: list[Image]) -> Tensor:
         """Embed uint8 (S, S, 3) crops as (N, 256, h, w)."""
-        batch = torch.from_numpy(np.stack(crops)).to(self.device)
+        batch = upload(np.stack(crops), self.device)
         return self.network.features(batch.permute(0, 3, 1, 2).to(self._dtype))
 
     def _respond(self, target: _Target, image: Image) -> Map:
