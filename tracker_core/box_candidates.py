@@ -34,6 +34,7 @@ def mean_of_best(boxes_ltwh: Tensor, scores: Tensor, count: int, max_aspect: flo
     boxes = torch.cat([boxes_ltwh[:, :2], boxes_ltwh[:, 2:].clamp(min=1)], 1)
     aspect = boxes[:, 2] / boxes[:, 3]
     kept = (aspect < max_aspect) & (aspect > 1 / max_aspect)
-    best = scores.masked_fill(~kept, -math.inf).topk(min(count, len(boxes))).indices
-    counted = kept[best, None]
-    return boxes[best].masked_fill(~counted, 0).sum(0) / counted.sum()
+    best = torch.where(kept, scores, -math.inf).topk(min(count, len(boxes))).indices
+    counted = kept.index_select(0, best)
+    chosen = torch.where(counted[:, None], boxes.index_select(0, best), 0)
+    return chosen.sum(0) / counted.sum()

@@ -9,7 +9,10 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-#: Of a network; 'auto' is bfloat16 on CPUs that compute in it, else float32.
+#: Of a network; 'auto' is bfloat16 on CPUs that compute in it, else float32. On a GPU that is what
+#: PyTorch is set to in the process: its convolutions round products to TF32, 10 bits of mantissa
+#: where bfloat16 has 7, unless `torch.backends.cudnn.allow_tf32` is off; matrix products, of which
+#: the online models are made, keep the 23 bits. A library does not change such a switch.
 Precision = Literal['auto', 'float32', 'bfloat16']
 
 

@@ -5,6 +5,7 @@ With fewer copies of the first frame than usual, for speed.
 
 import numpy as np
 import pytest
+import torch
 
 from tracker_core import TrackState, build_tracker
 from tracker_core.synthetic import SceneSettings, render_sequence
@@ -16,9 +17,19 @@ def scene():
     return list(render_sequence(SceneSettings(frames=9), 1))
 
 
+CUDA = pytest.param(
+    'cuda',
+    marks=[
+        pytest.mark.gpu,
+        pytest.mark.skipif(not torch.cuda.is_available(), reason='no CUDA device'),
+    ],
+)
+
+
+@pytest.mark.parametrize('device', ['cpu', CUDA])
 @pytest.mark.parametrize('name', ['dimp18', 'dcfst18', 'fcot18'])
-def test_they_follow_a_target_and_notice_that_it_is_gone(name, scene):
-    tracker = build_tracker(name, device='cpu', settings={'rotations': [], 'blurs': []})
+def test_they_follow_a_target_and_notice_that_it_is_gone(name, device, scene):
+    tracker = build_tracker(name, device=device, settings={'rotations': [], 'blurs': []})
     tracker.initialize(scene[0].image, scene[0].box)
     followed = [tracker.track(frame.image) for frame in scene[1:]]
     overlaps = [e.box.iou(f.box) for e, f in zip(followed, scene[1:], strict=True)]

@@ -102,6 +102,7 @@ def test_a_failed_sequence_shows_in_the_exit_code(folders, tmp_path: Path, capsy
         (['compare', 'a', 'b', '--root', 'ROOT'], 'holds results of: nothing'),
         (['run', '--root', 'ROOT', '--trackers', 'kcf', '--workers', '0'], 'workers must be at'),
         (['speed', '--frames', '2'], '--frames must be at least 10'),
+        (['speed', '--trackers', 'siamfc', '--device', 'tpu'], "unknown device 'tpu'; valid"),
     ],
 )
 def test_mistakes_end_with_a_sentence(
@@ -137,6 +138,12 @@ def test_without_names_all_trackers_with_weights_run(folders, tmp_path: Path, ca
 def test_speed_prints_a_table(capsys):
     assert main(['speed', '--trackers', 'mil', '--frames', '10', '--threads', '1']) == 0
     assert '| mil' in capsys.readouterr().out
+
+
+def test_speed_on_a_chosen_device(capsys):
+    words = ['--trackers', 'siamfc', '--weights', 'random', '--frames', '10', '--threads', '1']
+    assert main(['speed', *words, '--device', 'cpu']) == 0
+    assert 'medians, CPU, 1 threads' in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures('kcf')

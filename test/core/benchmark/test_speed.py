@@ -1,5 +1,7 @@
 """Speed measurements: what is attributed to what."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -113,6 +115,14 @@ def test_steps_are_averages_and_those_in_others_count_once(spec, video):
     assert result.average == pytest.approx(0.015 + 0.025 / 3)
     assert result.fps == pytest.approx(1 / result.average)
     assert result.steps == pytest.approx({'wait': 0.005, 'learn': 0.025 / 3})
+
+
+def test_the_clock_is_read_when_the_device_has_nothing_left_to_do(monkeypatch):
+    events = []
+    clock = SimpleNamespace(perf_counter=lambda: events.append('clock') or 0.0)
+    monkeypatch.setattr(speed, 'time', clock)
+    speed._timed(lambda: events.append('work'), lambda: events.append('wait'))
+    assert events == ['wait', 'clock', 'work', 'wait', 'clock']
 
 
 def test_siamfc_is_taken_apart_and_left_as_it_was(video):

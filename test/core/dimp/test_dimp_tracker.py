@@ -296,17 +296,3 @@ def test_published_settings(name, expected):
 def test_published_number_of_first_samples(settings, samples):
     copies = len(settings.relative_shifts) + len(settings.blurs) + len(settings.rotations)
     assert 1 + settings.flip + copies + settings.dropout_copies == samples
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='no CUDA device')
-def test_cuda_finds_the_boxes_of_the_cpu(frames):
-    trackers = []
-    for device in ('cpu', 'cuda'):
-        settings = {**LIGHT, 'not_found': -1e9}
-        tracker = build_tracker('dimp18', 'random', device=device, settings=settings)
-        tracker.initialize(frames[0], BOX)
-        trackers.append(tracker)
-    for frame in frames[1:]:
-        first, second = (tracker.track(frame).box.as_ltwh() for tracker in trackers)
-        np.testing.assert_allclose(first, second, atol=0.5)

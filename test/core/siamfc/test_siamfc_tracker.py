@@ -2,7 +2,6 @@ import math
 
 import numpy as np
 import pytest
-import torch
 
 from tracker_core import Box, TrackState, build_tracker
 from tracker_core.factory import default_settings
@@ -114,18 +113,6 @@ def test_bfloat16_finds_the_same_boxes(shared, frames):
 def test_precision_is_checked():
     with pytest.raises(ValueError, match=r"precision must be 'auto' or 'float32' or 'bfloat16'"):
         override(SiamFCSettings(), {'precision': 'float16'})
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='no CUDA device')
-def test_cuda_finds_the_boxes_of_the_cpu(shared, frames):
-    other = build_tracker('siamfc', 'random', device='cuda', settings={'precision': 'float32'})
-    for tracker in (shared, other):
-        tracker.initialize(frames[0], BOX)
-    for frame in frames[1:]:
-        np.testing.assert_allclose(
-            shared.track(frame).box.as_ltwh(), other.track(frame).box.as_ltwh(), atol=0.05
-        )
 
 
 def test_every_state_has_a_message_value():
