@@ -70,12 +70,14 @@ def expected(name, scene):
 
 @pytest.mark.usefixtures('without_tf32')
 def test_a_tracker_finds_the_boxes_of_the_cpu(name, scene, expected):
-    """Rounding is the only difference, by a pixel where it tips a decision.
+    """Rounding is the only difference: a hundredth of a pixel, or one where it tips a decision.
 
     A search region begins at a whole pixel, and SiamFC's peak is one of a grid of half pixels.
     """
-    for box, other in zip(track(name, DEVICE, scene), expected, strict=True):
-        np.testing.assert_allclose(box.as_ltwh(), other.as_ltwh(), rtol=0, atol=1.0)
+    pairs = zip(track(name, DEVICE, scene), expected, strict=True)
+    differences = np.abs([np.subtract(box.as_ltwh(), other.as_ltwh()) for box, other in pairs])
+    assert np.median(differences) < 0.01
+    assert differences.max() < 1
 
 
 @pytest.mark.parametrize('precision', ['auto', 'float32', 'bfloat16'])
