@@ -38,25 +38,30 @@ class Optics:
         curves = [Curve.random(rng, settings.period)(times) for _ in range(7)]
         gain = settings.light * curves[0][:, None]
         tint = settings.tint * np.stack(curves[1:4], axis=1)
-        self._colors = np.exp(gain + tint)
-        self._slopes = settings.shading * np.stack(curves[4:6], axis=1)
-        self._blur = settings.blur * (0.5 + 0.5 * curves[6])
+        self.colors = np.exp(gain + tint)
+        self.slopes = settings.shading * np.stack(curves[4:6], axis=1)
+        self.blur = settings.blur * (0.5 + 0.5 * curves[6])
         width, height = settings.size
         border = _NOISE_BORDER
         shape = height + border, width + border, 3
-        self._noise = settings.noise * rng.standard_normal(shape, np.float32)
+        self.noise = settings.noise * rng.standard_normal(shape, np.float32)
 
-    def apply(self, image: Image, index: int, rng: np.random.Generator) -> Image:
+    def noise_start(self, rng: np.random.Generator) -> tuple[int, int]:
+        """Draw the first row and column of the part of the noise that a frame takes."""
+        row, column = rng.integers(0, _NOISE_BORDER, 2).tolist()
+        return row, column
+
+    def apply(self, image: Image, index: int, noise_start: tuple[int, int]) -> Image:
         """Return the image (H, W, 3) with light, blur and noise of a frame."""
         height, width = image.shape[:2]
-        if self._blur[index] > 0.2:
-            sigma = float(self._blur[index])
+        if self.blur[index] > 0.2:
+            sigma = float(self.blur[index])
             image = cv2.GaussianBlur(image, (0, 0), sigma).astype(np.uint8, copy=False)
         x, y = np.meshgrid(np.linspace(-1, 1, 8), np.linspace(-1, 1, 6))
-        slope = 1 + self._slopes[index, 0] * x + self._slopes[index, 1] * y
-        small = (slope[..., None] * self._colors[index]).astype(np.float32)
+        slope = 1 + self.slopes[index, 0] * x + self.slopes[index, 1] * y
+        small = (slope[..., None] * self.colors[index]).astype(np.float32)
         lit = image.astype(np.float32)
         lit *= cv2.resize(small, (width, height))
-        row, column = rng.integers(0, _NOISE_BORDER, 2)
-        lit += self._noise[row : row + height, column : column + width]
+        row, column = noise_start
+        lit += self.noise[row : row + height, column : column + width]
         return np.clip(np.rint(lit, out=lit), 0, 255, out=lit).astype(np.uint8)

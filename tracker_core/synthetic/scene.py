@@ -26,6 +26,10 @@ from tracker_core.synthetic.sprite import Image, Patch, Sprite, darken, paste, s
 
 Matrix = NDArray[np.float64]
 
+#: Offset to the right (twice as much downwards) and blur of shadows, in sizes of what is drawn.
+SHADOW_OFFSET = 0.05
+SHADOW_SPREAD = 0.06
+
 
 @dataclass(frozen=True, slots=True)
 class SyntheticFrame:
@@ -55,7 +59,12 @@ def render_sequence(
 
 
 class Scene:
-    """A scene of which any frame can be rendered, in any order; the same seed, the same bytes."""
+    """A scene of which any frame can be rendered, in any order; the same seed, the same bytes.
+
+    Its layout, for other renderers: `ground` and `camera` (N, 3, 3), `target` and `places`
+    (N, 3, 3), `others` (distractors and their places, drawn in this order and before the target),
+    `occluders` (in front of everything) and `optics`.
+    """
 
     def __init__(
         self,
@@ -77,16 +86,16 @@ class Scene:
         streams = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(8))
         self.settings, self._seed = settings, seed
         painted = painted_object(next(streams)) if target is None else target
-        self._target = Sprite(painted)
-        self._ground, self._camera = ground_and_camera(next(streams), settings, background)
+        self.target = Sprite(painted)
+        self.ground, self.camera = ground_and_camera(next(streams), settings, background)
         events = Events.plan(next(streams), settings)
-        self._places = target_places(next(streams), settings, self._target, events)
-        self._others = distractor_places(
-            next(streams), settings, self._target, self._places, painted, distractors
+        self.places = target_places(next(streams), settings, self.target, events)
+        self.others = distractor_places(
+            next(streams), settings, self.target, self.places, painted, distractors
         )
-        self._occluders = self._place_occluders(next(streams), events, background)
+        self.occluders = self._place_occluders(next(streams), events, background)
         self._shake(hand_shake(next(streams), settings))
-        self._optics = Optics(next(streams), settings)
+        self.optics = Optics(next(streams), settings)
 
     def __len__(self) -> int:
         return self.settings.frames
@@ -95,19 +104,19 @@ class Scene:
         """Render frame `index` (0 to len - 1), if wanted without the target and its shadow."""
         self._check(index)
         image = self._draw_ground(index)
-        for sprite, places in self._others:
+        for sprite, places in self.others:
             self._draw(image, sprite, places, index)
         if with_target:
-            self._draw(image, self._target, self._places, index)
+            self._draw(image, self.target, self.places, index)
         for patch in self._occluding(index):
             paste(image, patch)
-        finished = self._optics.apply(image, index, np.random.default_rng((self._seed, 1 + index)))
+        finished = self.optics.apply(image, index, self.noise_start(index))
         return SyntheticFrame(finished, self.box(index), self.visible(index))
 
     def box(self, index: int) -> Box:
         """Box of the target in frame `index`, as in `SyntheticFrame`, without rendering it."""
         self._check(index)
-        left, top, right, bottom = map(float, self._target.bounds(self._places[index]))
+        left, top, right, bottom = map(float, self.target.bounds(self.places[index]))
         return Box(left, top, right - left, bottom - top)
 
     def visible(self, index: int) -> float:
@@ -119,16 +128,26 @@ class Scene:
             rows, columns = above.alpha.shape
             part = opacity[above.top : above.top + rows, above.left : above.left + columns]
             np.maximum(part, above.alpha, out=part)
-        patch = self._target.warp(self._places[index])
+        patch = self.target.warp(self.places[index])
         total = float(patch.alpha.sum(dtype=np.float64)) / 255
         return min(seen_through(patch, opacity) / total, 1.0) if total > 0 else 0.0
 
+    def noise_start(self, index: int) -> tuple[int, int]:
+        """First row and column of the noise of `optics` that frame `index` takes."""
+        return self.optics.noise_start(np.random.default_rng((self._seed, 1 + index)))
+
+    def movement(self, places: Matrix) -> Matrix:
+        """Movements (N, 2), x and y in pixels, of an object during each exposure."""
+        count = np.arange(len(places))
+        before, after = places[np.maximum(count - 1, 0)], places[np.minimum(count + 1, count[-1])]
+        return np.asarray((after - before)[:, :2, 2] / 2 * self.settings.shutter)
+
     def _shake(self, shake: Matrix) -> None:
         """Move everything in each frame in the same way."""
-        self._camera = shake @ self._camera
-        self._places = shake @ self._places
-        self._others = [(sprite, shake @ places) for sprite, places in self._others]
-        self._occluders = [replace(o, matrices=shake @ o.matrices) for o in self._occluders]
+        self.camera = shake @ self.camera
+        self.places = shake @ self.places
+        self.others = [(sprite, shake @ places) for sprite, places in self.others]
+        self.occluders = [replace(o, matrices=shake @ o.matrices) for o in self.occluders]
 
     def _check(self, index: int) -> None:
         if not 0 <= index < len(self):
@@ -137,9 +156,9 @@ class Scene:
     def _draw_ground(self, index: int) -> Image:
         # OpenCV counts from the middle of the first pixel, the camera from its corner.
         corner = similarity(0.5, 0.5)
-        to_frame = np.linalg.inv(corner) @ self._camera[index] @ corner
+        to_frame = np.linalg.inv(corner) @ self.camera[index] @ corner
         image = cv2.warpAffine(
-            self._ground,
+            self.ground,
             to_frame[:2],
             self.settings.size,
             flags=cv2.INTER_LINEAR,
@@ -149,20 +168,19 @@ class Scene:
 
     def _draw(self, image: Image, sprite: Sprite, places: Matrix, index: int) -> None:
         """Draw one object with its shadow and motion blur."""
-        around = places[max(index - 1, 0)], places[min(index + 1, len(places) - 1)]
-        motion = (around[1] - around[0])[:2, 2] / 2 * self.settings.shutter
+        motion = self.movement(places)[index]
         reach = int(np.ceil(np.abs(motion).max() / 2)) + 1
         patch = sprite.warp(places[index], margin=reach)
         diameter = max(patch.rgba.shape)
         if self.settings.shadow > 0:
-            offset = round(0.05 * diameter)
+            offset = round(SHADOW_OFFSET * diameter)
             below = Patch(patch.rgba, patch.left + offset, patch.top + 2 * offset)
-            darken(image, below, self.settings.shadow, 0.06 * diameter)
+            darken(image, below, self.settings.shadow, SHADOW_SPREAD * diameter)
         paste(image, Patch(streak(patch.rgba, motion), patch.left, patch.top))
 
     def _occluding(self, index: int) -> list[Patch]:
         """Return what is in front of everything."""
-        return [o.sprite.warp(o.matrices[index], clip=self.settings.size) for o in self._occluders]
+        return [o.sprite.warp(o.matrices[index], clip=self.settings.size) for o in self.occluders]
 
     def _place_occluders(
         self, rng: np.random.Generator, events: Events, texture: Image | None
@@ -172,9 +190,9 @@ class Scene:
         return [
             passing_post(
                 rng,
-                self._target,
-                self._places,
-                self._camera,
+                self.target,
+                self.places,
+                self.camera,
                 window,
                 complete=complete,
                 size=self.settings.size,

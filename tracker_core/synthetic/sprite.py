@@ -13,7 +13,7 @@ from tracker_core.synthetic.motion import similarity, size_at_origin, transform
 Image = NDArray[np.uint8]
 Matrix = NDArray[np.float64]
 
-_LEVELS = 5
+LEVELS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +43,15 @@ class Sprite:
         rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
         cut = rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         self.width, self.height = cut.shape[1], cut.shape[0]
-        step = 2 ** (_LEVELS - 1)
+        step = 2 ** (LEVELS - 1)
         padding = step, -self.height % step + step, step, -self.width % step + step
         padded = cv2.copyMakeBorder(_premultiplied(cut), *padding, cv2.BORDER_CONSTANT)
         levels = [padded.astype(np.uint8, copy=False)]
-        for _ in range(_LEVELS - 1):
+        for _ in range(LEVELS - 1):
             half = cv2.resize(levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
             levels.append(half.astype(np.uint8, copy=False))
-        self._levels = levels
-        self._middle = step + self.width / 2, step + self.height / 2
+        self.levels = levels
+        self.middle = step + self.width / 2, step + self.height / 2
         self.outline = _hull(cut[..., 3]) - (self.width / 2, self.height / 2)
         self.corners = self.outline_of_padding()
 
@@ -90,22 +90,22 @@ class Sprite:
             top, bottom = np.clip((top, bottom), 0, clip[1])
         if right <= left or bottom <= top:
             return Patch(np.zeros((0, 0, 4), np.uint8), int(left), int(top))
-        level = self._level(matrix)
+        level = self.level(matrix)
         to_patch = (
             similarity(-0.5 - left, -0.5 - top)
             @ matrix
-            @ similarity(-self._middle[0], -self._middle[1])
+            @ similarity(-self.middle[0], -self.middle[1])
             @ np.diag([2.0**level, 2.0**level, 1.0])
             @ similarity(0.5, 0.5)
         )
         size = int(right - left), int(bottom - top)
-        rgba = cv2.warpPerspective(self._levels[level], to_patch, size, flags=cv2.INTER_LINEAR)
+        rgba = cv2.warpPerspective(self.levels[level], to_patch, size, flags=cv2.INTER_LINEAR)
         return Patch(rgba.astype(np.uint8, copy=False), int(left), int(top))
 
-    def _level(self, matrix: Matrix) -> int:
+    def level(self, matrix: Matrix) -> int:
         """Pyramid level that is shrunk by no more than two when drawn (no aliasing)."""
         scale = float(size_at_origin(matrix))
-        return int(np.clip(np.floor(-np.log2(max(scale, 1e-6)) + 0.25), 0, _LEVELS - 1))
+        return int(np.clip(np.floor(-np.log2(max(scale, 1e-6)) + 0.25), 0, LEVELS - 1))
 
 
 def paste(image: Image, patch: Patch) -> None:
