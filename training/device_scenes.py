@@ -6,25 +6,40 @@ the same. `python -m training.device_scenes --help` measures how fast.
 
 from __future__ import annotations
 
+import argparse
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from tracker_core.synthetic import Scene
+from training.device_warp import (
+    Positions,
+    blend,
+    blur,
+    positions,
+    project,
+    sample,
+    shrink_and_shift,
+)
 from training.scene_textures import (
     Objects,
+    Shadows,
     area_grid,
     as_images,
     as_table,
     pack_grounds,
     pack_objects,
 )
+from training.synthetic import SCENE, WIDE_SCENE
 
+#: Scenes and frames (n,) of the images that are rendered.
+Index = tuple[Tensor, Tensor]
 #: Images that are drawn at a time: a few MB of memory each.
 _BATCH = 128
 #: Blur below this (pixels) is left out, as by the scene itself.
@@ -66,13 +81,15 @@ class DeviceScenes:
             for name in ('colors', 'slopes', 'blur')
         )
         self._noise = as_images([each.noise.astype(np.float16) for each in optics], self.device)
-        starts = [[scene.noise_start(i)[::-1] for i in range(len(scene))] for scene in scenes]
-        self._noise_starts = as_table(starts, self.device)
+        starts = np.array([[s.noise_start(i) for i in range(len(s))] for s in scenes], np.float64)
+        maps = np.tile(np.eye(2, 3), (*starts.shape[:2], 1, 1))
+        maps[..., 2] = starts[..., ::-1]
+        self._noise_maps = as_table(maps, self.device)
 
     def render_frames(self, scenes: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Whole frames uint8 (n, H, W, 3), RGB, and the visible share (n,) of their targets.
 
-        `scenes` and `frames` are (n,) integers, as for `render_crops`.
+        `scenes` and `frames` are (n,) integers, n > 0, as for `render_crops`.
         """
         width, height = self.settings.size
         windows = torch.zeros((len(scenes), 3))
@@ -94,24 +111,34 @@ class DeviceScenes:
     def _render(
         self, scenes: Tensor, frames: Tensor, windows: Tensor, shape: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
+        self._check(scenes, frames)
         radius = self._blur_radius(windows, shape[1])
         images, seen = [], []
         for start in range(0, len(scenes), _BATCH):
             part = slice(start, start + _BATCH)
-            index = tuple(each[part].to(self.device, non_blocking=True) for each in (scenes, frames))
-            window = windows[part].to(self.device, torch.float32, non_blocking=True)
+            index = scenes[part].to(self.device), frames[part].to(self.device)
+            window = windows[part].to(self.device, torch.float32)
             images.append(self._draw(index, window, shape, radius))
             seen.append(self._visible(index))
         return torch.cat(images), torch.cat(seen)
 
+    def _check(self, scenes: Tensor, frames: Tensor) -> None:
+        """Raise IndexError for what does not exist; a device finds that out too late."""
+        for name, values, end in zip(
+            ('scene', 'frame'), (scenes, frames), self.boxes_ltwh.shape, strict=False
+        ):
+            if values.device.type == 'cpu' and not bool(((values >= 0) & (values < end)).all()):
+                raise IndexError(f'{name}s go from 0 to {end - 1}')
+
     def visible(self, scenes: Tensor, frames: Tensor) -> Tensor:
         """Share (n,) of the area of the targets that is in the frame and not covered."""
+        self._check(scenes, frames)
         return self._visible((scenes.to(self.device), frames.to(self.device)))
 
     @torch.no_grad()
-    def _visible(self, index: tuple[Tensor, ...]) -> Tensor:
+    def _visible(self, index: Index) -> Tensor:
         places, middles = self._places[index], self._middles[index[0]].transpose(1, 2)
-        points = _project(places, middles[:, None, 0], middles[:, None, 1])
+        points = project(places, (middles[:, None, 0], middles[:, None, 1]))
         x, y = points[0] / points[2], points[1] / points[2]
         area = self._areas[index[0]][:, None] / points[2] ** 3
         width, height = self.settings.size
@@ -123,26 +150,25 @@ class DeviceScenes:
         seen = (area * free * (1 - covered)).sum((1, 2))
         return seen / area.sum((1, 2)).clamp(min=1e-9)
 
-    def _draw(
-        self, index: tuple[Tensor, ...], windows: Tensor, shape: tuple[int, int], radius: int
-    ) -> Tensor:
+    def _draw(self, index: Index, windows: Tensor, shape: tuple[int, int], radius: int) -> Tensor:
         """Images uint8 (n, h, w, 3) of one batch."""
         step = windows[:, 2] / shape[1]
-        at = _positions(windows, step, shape, self.settings.size)
-        image = _sample(self._grounds[index[0]], self._ground_maps[index], at)
+        at = positions(windows, step, shape, self.settings.size)
+        image = sample(self._grounds[index[0]], self._ground_maps[index], at)
         for drawn in self._below:
             if drawn.shadows is not None:
-                image *= 1 - self.settings.shadow / 255 * _look_at_shadow(drawn, index, at)
-            _blend(image, _streaked(drawn, index, at, 1 / step))
+                soft = _look_at_shadow(drawn.shadows, index, drawn.inverses[index], at)
+                image *= 1 - self.settings.shadow / 255 * soft
+            blend(image, _look(drawn, index, at, 1 / step))
         for post in self._above:
-            _blend(image, _look(post, index, at, 1 / step))
+            blend(image, _look(post, index, at, 1 / step))
         if radius:
             blurs = self._blurs[index]
             sigma = torch.where(blurs > _LEAST_BLUR, blurs / step, 0)
-            image = _blurred(image, sigma, radius)
+            image = blur(image, sigma, radius)
         return self._exposed(image, index, at).round_().clamp_(0, 255).byte().permute(0, 2, 3, 1)
 
-    def _exposed(self, image: Tensor, index: tuple[Tensor, ...], at: tuple[Tensor, Tensor]) -> Tensor:
+    def _exposed(self, image: Tensor, index: Index, at: Positions) -> Tensor:
         """Light, colour and noise of the camera."""
         slopes = self._slopes[index][..., None, None]
         light = torch.ones((), device=self.device)
@@ -153,9 +179,7 @@ class DeviceScenes:
         image *= light[:, None]
         image *= self._colours[index][..., None, None]
         if self.settings.noise > 0:
-            starts = self._noise_starts[index][..., None, None]
-            moved = at[0] + starts[:, 0], at[1] + starts[:, 1]
-            image += _sample(self._noise[index[0]], None, moved)
+            image += sample(self._noise[index[0]], self._noise_maps[index], at)
         return image
 
     def _blur_radius(self, windows: Tensor, width: int) -> int:
@@ -166,109 +190,128 @@ class DeviceScenes:
         return min(max(math.ceil(2.5 * largest), 1), _LARGEST_RADIUS)
 
 
-def _positions(
-    windows: Tensor, step: Tensor, shape: tuple[int, int], size: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
-    """Columns (n, 1, w) and rows (n, h, 1) in the frame of the middles of pixels of crops."""
-    columns, rows = (torch.arange(n, device=windows.device) + 0.5 for n in shape[::-1])
-    x = windows[:, :1] + step[:, None] * columns
-    y = windows[:, 1:2] + step[:, None] * rows
-    return x.clamp(0.5, size[0] - 0.5)[:, None], y.clamp(0.5, size[1] - 0.5)[..., None]
-
-
-def _project(matrices: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Points by homographies (n, 3, 3), not yet divided by their third coordinate."""
-    # No matrix product: it may be set to fewer bits than positions need.
-    m = matrices[..., None, None]
-    return tuple((m[:, k, 0] * x + m[:, k, 2]) + m[:, k, 1] * y for k in range(3))  # type: ignore[return-value]
-
-
-def _sample(
-    textures: Tensor,
-    matrices: Tensor | None,
-    at: tuple[Tensor, Tensor],
-    bounds: Tensor | None = None,
-) -> Tensor:
-    """Values (n, c, h, w) of textures at positions of the frame, mapped to them by matrices.
-
-    Positions are clamped to the bounds (n, 4): x0, y0, x1, y1.
-    """
-    height, width = textures.shape[2:]
-    x, y = at
-    if matrices is not None:
-        x, y, depth = _project(matrices, x, y)
-        depth = depth.clamp(min=1e-9)
-        x, y = x / depth, y / depth
-    if bounds is not None:
-        x0, y0, x1, y1 = bounds.T[..., None, None]
-        x, y = x.clamp(x0, x1), y.clamp(y0, y1)
-    grid = torch.stack(torch.broadcast_tensors(x * (2 / width) - 1, y * (2 / height) - 1), -1)
-    return functional.grid_sample(
-        textures.float(), grid, mode='bilinear', padding_mode='border', align_corners=False
-    )
-
-
 def _look(
     drawn: Objects,
-    index: tuple[Tensor, ...],
-    at: tuple[Tensor, Tensor],
+    index: Index,
+    at: Positions,
     magnification: Tensor,
     channels: slice = slice(4),
 ) -> Tensor:
-    """Premultiplied RGBA (n, 4, h, w), 0..255, of an object at positions of the frames."""
+    """Premultiplied RGBA (n, 4, h, w), 0..255, of an object at positions of the frames.
+
+    `magnification` (n,): pixels that are drawn per pixel of the frame, along each axis.
+    """
     scale = drawn.scales[index] * magnification
     number = (0.25 - scale.clamp(min=1e-6).log2()).floor().clamp(0, drawn.levels.shape[1] - 1)
     level = drawn.levels[index[0], number.long()]
-    matrices = _placed(drawn.inverses[index], level[:, :3])
-    return _sample(drawn.sheets[index[0]][:, channels], matrices, at, level[:, 3:])
-
-
-def _placed(inverses: Tensor, maps: Tensor) -> Tensor:
-    """Shrink and shift (n, 3) what homographies (n, 3, 3) map to."""
-    shrink, shift = maps[:, :1, None], maps[:, 1:, None]
-    return torch.cat([shrink * inverses[:, :2] + shift * inverses[:, 2:], inverses[:, 2:]], 1)
-
-
-def _streaked(
-    drawn: Objects, index: tuple[Tensor, ...], at: tuple[Tensor, Tensor], magnification: Tensor
-) -> Tensor:
-    """An object as `_look` sees it, blurred along its movement during the exposure."""
-    if drawn.taps == 1:
-        return _look(drawn, index, at, magnification)
+    matrices = shrink_and_shift(drawn.inverses[index], level[:, :3])
+    sheets = drawn.sheets[index[0]][:, channels].float()
     motions = drawn.motions[index][..., None, None]
-    total = torch.zeros((), device=motions.device)
+    total: Tensor | None = None
     for part in torch.linspace(-0.5, 0.5, drawn.taps).tolist():
         moved = at[0] - part * motions[:, 0], at[1] - part * motions[:, 1]
-        total = _look(drawn, index, moved, magnification) + total
-    return total.div_(drawn.taps)
+        seen = sample(sheets, matrices, moved, level[:, 3:])
+        total = seen if total is None else total.add_(seen)
+    assert total is not None
+    return total if drawn.taps == 1 else total.div_(drawn.taps)
 
 
-def _look_at_shadow(
-    drawn: Objects, index: tuple[Tensor, ...], at: tuple[Tensor, Tensor]
-) -> Tensor:
+def _look_at_shadow(shadows: Shadows, index: Index, inverses: Tensor, at: Positions) -> Tensor:
     """Soft alpha (n, 1, h, w), 0..255, of the shadow of an object."""
-    assert drawn.shadows is not None
-    assert drawn.shadow_maps is not None
-    assert drawn.shadow_offsets is not None
-    offset = drawn.shadow_offsets[index][:, None, None]
-    matrices = _placed(drawn.inverses[index], drawn.shadow_maps[index[0]])
+    offset = shadows.offsets[index][:, None, None]
+    matrices = shrink_and_shift(inverses, shadows.maps[index[0]])
     moved = at[0] - offset, at[1] - 2 * offset
-    return _sample(drawn.shadows[index[0]], matrices, moved)
+    return sample(shadows.images[index[0]], matrices, moved)
 
 
-def _blend(image: Tensor, rgba: Tensor) -> None:
-    """Draw premultiplied RGBA (n, 4, h, w) over images (n, 3, h, w) in place."""
-    image *= 1 - rgba[:, 3:] / 255
-    image += rgba[:, :3]
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print how fast scenes are rendered, on a device and by one core without it."""
+    parser = argparse.ArgumentParser(
+        prog='python -m training.device_scenes', description=main.__doc__
+    )
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--scenes', type=int, default=8)
+    parser.add_argument('--batch', type=int, default=128, help='images that are asked for at once')
+    parser.add_argument('--size', type=int, default=288, help='side of the crops in pixels')
+    parser.add_argument('--seconds', type=float, default=2.0, help='of each measurement')
+    options = parser.parse_args(arguments)
+    cv2.setNumThreads(1)
+    for name, settings in (('synthetic', SCENE), ('synthetic_wide', WIDE_SCENE)):
+        started = time.process_time()
+        scenes = [Scene(settings, seed) for seed in range(options.scenes)]
+        spent = (time.process_time() - started) / len(scenes)
+        print(f'{name}, {settings.size[0]} x {settings.size[1]} pixels, {len(scenes)} scenes')
+        print(f'  one core: {1e3 * spent:.0f} ms to lay out a scene of {settings.frames} frames')
+        print(f'  one core: {_core_rate(scenes, options.size, options.seconds):.0f} crops/s')
+        for line in _device_rates(scenes, options):
+            print(f'  {options.device}: {line}', flush=True)
 
 
-def _blurred(image: Tensor, sigma: Tensor, radius: int) -> Tensor:
-    """Gaussian blur of images (n, c, h, w), each by its own sigma (n,); 0: none."""
-    steps = torch.arange(-radius, radius + 1, device=image.device)
-    weights = torch.exp(-0.5 * (steps / sigma.clamp(min=1e-3)[:, None]) ** 2)
-    weights = (weights / weights.sum(1, keepdim=True)).T[..., None, None, None]
-    for axis, margin in ((2, (0, 0, radius, radius)), (3, (radius, radius, 0, 0))):
-        wide = functional.pad(image, margin, mode='replicate')
-        parts = (wide.narrow(axis, k, image.shape[axis]) for k in range(2 * radius + 1))
-        image = sum((w * part for w, part in zip(weights, parts, strict=True)), start=0)
-    return image
+def _core_rate(scenes: Sequence[Scene], size: int, seconds: float) -> float:
+    """Frames that are rendered and cut per second of processor time."""
+    count, start = 0, time.process_time()
+    while time.process_time() < start + seconds:
+        scene = scenes[count % len(scenes)]
+        frame = count * 7 % len(scene)
+        image = scene.render(frame).image
+        left, top, side = _window(scene, frame)
+        to_crop = size / side * np.array([[1, 0, -left], [0, 1, -top]])
+        cv2.warpAffine(image, to_crop, (size, size), borderMode=cv2.BORDER_REPLICATE)
+        count += 1
+    return count / (time.process_time() - start)
+
+
+def _window(scene: Scene, frame: int) -> tuple[float, float, float]:
+    """Left, top and side of a search area five times the size of the target."""
+    box = scene.box(frame)
+    side = 5 * math.sqrt(box.area)
+    return box.center[0] - side / 2, box.center[1] - side / 2, side
+
+
+def _device_rates(scenes: Sequence[Scene], options: argparse.Namespace) -> Iterator[str]:
+    started = time.process_time()
+    packed = DeviceScenes(scenes, options.device)
+    spent = (time.process_time() - started) / len(scenes)
+    yield f'{1e3 * spent:.1f} ms of a core to upload a scene'
+    numbers = torch.arange(options.batch) % len(scenes)
+    frames = torch.arange(options.batch) * 7 % len(scenes[0])
+    windows = torch.tensor([_window(scenes[k], f) for k, f in zip(numbers, frames, strict=True)])
+    renderers: dict[str, Callable[[], object]] = {
+        f'crops of {options.size} px': lambda: packed.render_crops(
+            numbers, frames, windows, options.size
+        ),
+        'whole frames': lambda: packed.render_frames(numbers, frames),
+    }
+    for name, render in renderers.items():
+        rate, cost = _rate(render, packed.device, options.seconds)
+        rate, cost = rate * options.batch, cost / options.batch
+        yield f'{rate:.0f} {name}/s, {1e3 * cost:.3f} ms of a core each'
+    if packed.device.type == 'cuda':
+        yield f'{torch.cuda.max_memory_allocated(packed.device) / 2**30:.1f} GiB at most'
+
+
+def _rate(
+    render: Callable[[], object], device: torch.device, seconds: float
+) -> tuple[float, float]:
+    """Calls per second, and the seconds of processor time until a call has been queued."""
+
+    def wait() -> None:
+        if device.type == 'cuda':
+            torch.cuda.synchronize(device)
+
+    render()
+    wait()
+    busy = time.process_time()
+    render()
+    cost = time.process_time() - busy
+    wait()
+    calls, start = 0, time.perf_counter()
+    while time.perf_counter() < start + seconds:
+        render()
+        wait()
+        calls += 1
+    return calls / (time.perf_counter() - start), cost
+
+
+if __name__ == '__main__':
+    main()

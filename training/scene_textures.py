@@ -15,12 +15,24 @@ from torch import Tensor
 from tracker_core.synthetic import Scene
 from tracker_core.synthetic.motion import similarity, size_at_origin
 from tracker_core.synthetic.scene import SHADOW_OFFSET, SHADOW_SPREAD
-from tracker_core.synthetic.sprite import Sprite
+from tracker_core.synthetic.sprite import Image, Sprite
 
 Array = NDArray[np.generic]
 Matrix = NDArray[np.float64]
 #: Side of the grid on which the target's area is counted.
 AREA_GRID = 64
+
+
+@dataclass(frozen=True)
+class Shadows:
+    """Shadows of one object of each of K scenes with F frames."""
+
+    images: Tensor
+    """uint8 (K, 1, h, w): soft alpha."""
+    maps: Tensor
+    """(K, 3): from the sprite to its shadow, shrinking and shift (x, y)."""
+    offsets: Tensor
+    """(K, F): how far to the right they lie, in pixels; twice as far downwards."""
 
 
 @dataclass(frozen=True)
@@ -32,18 +44,13 @@ class Objects:
     levels: Tensor
     """(K, L, 7): shrinking, shift (x, y) to and bounds (x0, y0, x1, y1) in the sheet."""
     inverses: Tensor
-    """(K, F, 3, 3) from the frame to the sprite; the last element of a point is positive."""
+    """(K, F, 2 or 3, 3) from the frame to the sprite; three rows where there is perspective."""
     scales: Tensor
     """(K, F) magnification of the sprite in the frame."""
     motions: Tensor
     """(K, F, 2) movement during the exposure, stretched so that `taps` samples blur as much."""
     taps: int
-    shadows: Tensor | None = None
-    """uint8 (K, 1, h, w): soft alpha."""
-    shadow_maps: Tensor | None = None
-    """(K, 3): from the sprite to its shadow, shrinking and shift (x, y)."""
-    shadow_offsets: Tensor | None = None
-    """(K, F): how far to the right shadows lie, in pixels; twice as far downwards."""
+    shadows: Shadows | None
 
 
 def as_images(arrays: Sequence[Array], device: torch.device) -> Tensor:
@@ -77,20 +84,27 @@ def pack_objects(
     if is_below:
         pairs = zip(scenes, places, strict=True)
         motions, taps = _streaks(np.stack([scene.movement(each) for scene, each in pairs]))
-    packed = {
-        'sheets': as_images(sheets, device),
-        'levels': as_table(levels, device),
-        'inverses': as_table(np.linalg.inv(places), device),
-        'scales': as_table(size_at_origin(places), device),
-        'motions': as_table(motions, device),
-    }
-    if is_below and scenes[0].settings.shadow > 0:
-        packed |= _pack_shadows(scenes, objects, device)
-    return Objects(**packed, taps=taps)
+    has_shadow = is_below and scenes[0].settings.shadow > 0
+    return Objects(
+        sheets=as_images(sheets, device),
+        levels=as_table(levels, device),
+        inverses=as_table(_inverses(places), device),
+        scales=as_table(size_at_origin(places), device),
+        motions=as_table(motions, device),
+        taps=taps,
+        shadows=_pack_shadows(scenes, objects, device) if has_shadow else None,
+    )
+
+
+def _inverses(places: Matrix) -> Matrix:
+    """Inverses (..., 3, 3), or (..., 2, 3) where all are affine."""
+    inverses = np.linalg.inv(places)
+    is_affine = bool((inverses[..., 2, :] == (0, 0, 1)).all())
+    return np.asarray(inverses[..., :2, :] if is_affine else inverses)
 
 
 def _sheet(sprite: Sprite, places: Matrix) -> tuple[Array, Array]:
-    """Levels of a sprite beside each other (h, w, 4), the finest that frames need first, and where.
+    """Levels of a sprite beside each other (h, w, 4), from the finest that frames need, and where.
 
     The edge of every level is transparent: what is sampled beyond it is clamped to its bounds.
     """
@@ -130,7 +144,7 @@ def _variance(count: Matrix | int) -> Matrix | float:
 
 def _pack_shadows(
     scenes: Sequence[Scene], objects: Sequence[tuple[Sprite, Matrix]], device: torch.device
-) -> dict[str, Tensor]:
+) -> Shadows:
     images, maps, offsets = [], [], []
     for scene, (sprite, places) in zip(scenes, objects, strict=True):
         diameters = _drawn_diameters(sprite, places, scene.movement(places))
@@ -139,11 +153,7 @@ def _pack_shadows(
         image, place = _shadow(sprite, spread)
         images.append(image)
         maps.append(place)
-    return {
-        'shadows': as_images(images, device),
-        'shadow_maps': as_table(maps, device),
-        'shadow_offsets': as_table(offsets, device),
-    }
+    return Shadows(as_images(images, device), as_table(maps, device), as_table(offsets, device))
 
 
 def _drawn_diameters(sprite: Sprite, places: Matrix, motions: Matrix) -> Matrix:
@@ -184,7 +194,7 @@ def area_grid(sprite: Sprite) -> tuple[Array, Matrix]:
 
 
 def pack_grounds(scenes: Sequence[Scene], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Backgrounds uint8 (K, 3, h, w) and the maps (K, F, 3, 3) from the frames to them.
+    """Backgrounds uint8 (K, 3, h, w) and the maps (K, F, 2, 3) from the frames to them.
 
     Each holds what the camera sees in any frame; outside the image given it is mirrored.
     """
@@ -196,9 +206,16 @@ def pack_grounds(scenes: Sequence[Scene], device: torch.device) -> tuple[Tensor,
         seen = (inverses @ np.array(corners, np.float64))[:, :2]
         low = np.floor(seen.min((0, 2))).astype(int) - 1
         high = np.ceil(seen.max((0, 2))).astype(int) + 1
-        rows, columns = scene.ground.shape[:2]
-        beyond = -low[1], high[1] - rows, -low[0], high[0] - columns
-        border = [max(int(each), 0) for each in beyond]
-        images.append(cv2.copyMakeBorder(scene.ground, *border, cv2.BORDER_REFLECT_101))
-        maps.append(similarity(border[2], border[0]) @ inverses)
+        images.append(_mirrored(scene.ground, low.tolist(), high.tolist()))
+        maps.append((similarity(*-low) @ inverses)[:, :2])
     return as_images(images, device), as_table(maps, device)
+
+
+def _mirrored(image: Image, low: list[int], high: list[int]) -> Image:
+    """Pixels from low to high (x, y) of an image, mirrored beyond its edges."""
+    rows, columns = image.shape[:2]
+    left, top = (max(-each, 0) for each in low)
+    right, bottom = max(high[0] - columns, 0), max(high[1] - rows, 0)
+    wide = cv2.copyMakeBorder(image, top, bottom, left, right, cv2.BORDER_REFLECT_101)
+    part = wide[low[1] + top : high[1] + top, low[0] + left : high[0] + left]
+    return np.asarray(part, np.uint8)

@@ -46,6 +46,16 @@ def read_synthetic(
 
     Other photographs of the folder are the backgrounds, one of its other objects moves along.
     """
+    for view, scene in lay_out(folder, settings):
+        for frame in spread(len(scene), max_frames).tolist():
+            shown = scene.render(frame)
+            if shown.visible >= MIN_VISIBLE:
+                name = f'synthetic/{view.sequence}'
+                yield View(name, view.scene, frame, shown.image, shown.box.as_ltwh())
+
+
+def lay_out(folder: Path, settings: SceneSettings) -> Iterator[tuple[View, Scene]]:
+    """Views of a folder whose targets can be cut out, each with the scene in which it moves."""
     photographs = sorted(folder.glob('*.jpg'))
     previous: Image | None = None
     for view in read_instances(folder, chosen):
@@ -57,11 +67,7 @@ def read_synthetic(
         others = None if previous is None else [previous]
         scene = Scene(settings, number, target=cut_out, distractors=others, background=background)
         previous = cut_out
-        for frame in spread(len(scene), max_frames).tolist():
-            shown = scene.render(frame)
-            if shown.visible >= MIN_VISIBLE:
-                name = f'synthetic/{view.sequence}'
-                yield View(name, view.scene, frame, shown.image, shown.box.as_ltwh())
+        yield view, scene
 
 
 def cut_object(view: View) -> Image | None:
