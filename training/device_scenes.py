@@ -233,7 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument('--scenes', type=int, default=8)
     parser.add_argument('--batch', type=int, default=128, help='images that are asked for at once')
     parser.add_argument('--size', type=int, default=288, help='side of the crops in pixels')
-    parser.add_argument('--seconds', type=float, default=2.0, help='of each measurement')
+    parser.add_argument('--seconds', type=float, default=1.5, help='of each measurement')
     options = parser.parse_args(arguments)
     cv2.setNumThreads(1)
     for name, settings in (('synthetic', SCENE), ('synthetic_wide', WIDE_SCENE)):

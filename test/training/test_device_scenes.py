@@ -34,9 +34,12 @@ SETTINGS = {
     'bare': replace(FULL, shadow=0, shutter=0, blur=0, noise=0, light=0, tint=0, shading=0),
 }
 FRAMES = range(0, 90, 11)
-#: Grey levels. Most of it is that a scene rounds to whole ones after every object and to 1/32 of
-#: a pixel in between; half a pixel of displacement gives three times as much (tested).
-CLOSE = 0.5
+#: Grey levels. A scene rounds to whole ones after every object and to 1/32 of a pixel in between
+#: (a quarter of a level) and interpolates what moves once more when it is streaked, which happens
+#: a lot here (another quarter). Half a pixel of displacement gives several times as much (tested).
+CLOSE = 0.7
+#: The same without rounding in between, noise, light and streaks.
+CLOSE_BARE = 0.15
 
 
 def render_all(scenes: list[Scene]) -> tuple[DeviceScenes, Tensor, Tensor, Tensor, Tensor]:
@@ -57,7 +60,7 @@ def test_frames_are_those_of_the_scenes(name: str) -> None:
     assert images.dtype == torch.uint8 and images.shape == (2 * len(FRAMES), 150, 200, 3)
     for k, f, image, share in zip(numbers, frames, images, visible.tolist(), strict=True):
         expected = scenes[k].render(int(f))
-        assert error(image, expected.image) < CLOSE
+        assert error(image, expected.image) < (CLOSE_BARE if name == 'bare' else CLOSE)
         assert share == pytest.approx(expected.visible, abs=0.02)
         assert tuple(packed.boxes_ltwh[k, f]) == expected.box.as_ltwh()
 
@@ -96,7 +99,7 @@ def test_comparison_notices_half_a_pixel() -> None:
         window = torch.tensor([[20 + shift, 20, 100]])
         image, _ = packed.render_crops(one, torch.tensor([20]), window, 100)
         errors.append(error(image[0], expected))
-    assert errors[0] < CLOSE and errors[1] > 3 * CLOSE
+    assert errors[0] < CLOSE and errors[1] > 5 * CLOSE
 
 
 @pytest.mark.parametrize(('side', 'limit'), [(64, 2.5), (96, CLOSE), (150, 2.0), (260, 3.0)])
