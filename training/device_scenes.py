@@ -36,6 +36,7 @@ from training.scene_textures import (
     pack_grounds,
     pack_objects,
 )
+from training.search_areas import SearchAreaSettings, cut_search_area
 from training.synthetic import SCENE, WIDE_SCENE
 
 #: Scenes and frames (n,) of the images that are rendered.
@@ -249,14 +250,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _core_rate(scenes: Sequence[Scene], size: int, seconds: float) -> float:
     """Frames that are rendered and cut per second of processor time."""
+    settings = SearchAreaSettings(size=size)
     count, start = 0, time.process_time()
     while time.process_time() < start + seconds:
         scene = scenes[count % len(scenes)]
         frame = count * 7 % len(scene)
         image = scene.render(frame).image
-        left, top, side = _window(scene, frame)
-        to_crop = size / side * np.array([[1, 0, -left], [0, 1, -top]])
-        cv2.warpAffine(image, to_crop, (size, size), borderMode=cv2.BORDER_REPLICATE)
+        box = np.array(scene.box(frame).as_ltwh())
+        cut_search_area(image, box, box, settings)
         count += 1
     return count / (time.process_time() - start)
 

@@ -216,6 +216,20 @@ def test_demo_scene_has_what_it_promises() -> None:
     assert (steps / sizes[1:]).max() * 30 / 6 < 0.4, 'fair at six tracked frames per second'
 
 
+@pytest.mark.parametrize('seed', range(3))
+def test_occluders_out_of_view_are_left_out_only_then(seed: int) -> None:
+    settings = replace(CLEAN, partial_occlusions=1, occlusion_frames=(4, 6))
+    scene = Scene(settings, seed)
+    (post,) = scene.occluders
+    left_out = 0
+    for matrix in post.matrices:
+        is_drawn = bool(post.sprite.warp(matrix, clip=settings.size).alpha.any())
+        may_be = post.sprite.may_be_within(settings.size, matrix)
+        assert may_be or not is_drawn
+        left_out += not may_be
+    assert left_out > len(scene) / 4
+
+
 def test_rendering_is_fast() -> None:
     """A generous bound; an idle core renders more than 200 frames per second."""
     threads = cv2.getNumThreads()

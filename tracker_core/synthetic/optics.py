@@ -64,4 +64,5 @@ class Optics:
         lit *= cv2.resize(small, (width, height))
         row, column = noise_start
         lit += self.noise[row : row + height, column : column + width]
-        return np.clip(np.rint(lit, out=lit), 0, 255, out=lit).astype(np.uint8)
+        np.rint(lit, out=lit)
+        return np.maximum(np.minimum(lit, 255, out=lit), 0, out=lit).astype(np.uint8)

@@ -108,10 +108,11 @@ class Scene:
             self._draw(image, sprite, places, index)
         if with_target:
             self._draw(image, self.target, self.places, index)
-        for patch in self._occluding(index):
+        occluding = self._occluding(index)
+        for patch in occluding:
             paste(image, patch)
         finished = self.optics.apply(image, index, self.noise_start(index))
-        return SyntheticFrame(finished, self.box(index), self.visible(index))
+        return SyntheticFrame(finished, self.box(index), self._visible(index, occluding))
 
     def box(self, index: int) -> Box:
         """Box of the target in frame `index`, as in `SyntheticFrame`, without rendering it."""
@@ -122,9 +123,12 @@ class Scene:
     def visible(self, index: int) -> float:
         """Visible fraction of the target in frame `index`, as in `SyntheticFrame`."""
         self._check(index)
+        return self._visible(index, self._occluding(index))
+
+    def _visible(self, index: int, occluding: list[Patch]) -> float:
         width, height = self.settings.size
         opacity = np.zeros((height, width), np.uint8)
-        for above in self._occluding(index):
+        for above in occluding:
             rows, columns = above.alpha.shape
             part = opacity[above.top : above.top + rows, above.left : above.left + columns]
             np.maximum(part, above.alpha, out=part)
@@ -179,8 +183,13 @@ class Scene:
         paste(image, Patch(streak(patch.rgba, motion), patch.left, patch.top))
 
     def _occluding(self, index: int) -> list[Patch]:
-        """Return what is in front of everything."""
-        return [o.sprite.warp(o.matrices[index], clip=self.settings.size) for o in self.occluders]
+        """Return what is in front of everything and in the image."""
+        size = self.settings.size
+        return [
+            o.sprite.warp(o.matrices[index], clip=size)
+            for o in self.occluders
+            if o.sprite.may_be_within(size, o.matrices[index])
+        ]
 
     def _place_occluders(
         self, rng: np.random.Generator, events: Events, texture: Image | None

@@ -75,6 +75,18 @@ class Sprite:
         points = transform(matrix, self.outline)
         return np.concatenate([points.min(0), points.max(0)])
 
+    def may_be_within(self, size: tuple[int, int], matrix: Matrix) -> bool:
+        """Return False where an affine mapping leaves all of it outside an image (width, height).
+
+        What is long and aslant may be outside although its upright box is not.
+        """
+        width, height = size
+        frame = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
+        # Seen from the sprite, in whose coordinates it is a box; two pixels for interpolation.
+        seen = transform(np.asarray(np.linalg.inv(matrix), np.float64), frame)
+        room = self.corners.max(0) + 2 / float(size_at_origin(matrix))
+        return bool((seen.min(0) < room).all() and (seen.max(0) > -room).all())
+
     def warp(
         self, matrix: Matrix, *, margin: int = 0, clip: tuple[int, int] | None = None
     ) -> Patch:
@@ -115,17 +127,16 @@ def paste(image: Image, patch: Patch) -> None:
         return
     rows, columns, inside = window
     rgba = patch.rgba[inside]
-    rest = cv2.cvtColor(255 - rgba[..., 3], cv2.COLOR_GRAY2RGB)
+    rest = cv2.cvtColor(cv2.bitwise_not(cv2.extractChannel(rgba, 3)), cv2.COLOR_GRAY2RGB)
     below = cv2.multiply(image[rows, columns], rest, scale=1 / 255)
-    image[rows, columns] = cv2.add(below, np.ascontiguousarray(rgba[..., :3]))
+    cv2.add(below, cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), image[rows, columns])
 
 
 def darken(image: Image, patch: Patch, strength: float, spread: float) -> None:
     """Draw the soft shadow of a patch (blurred by `spread` pixels) into an image in place."""
     border = int(3 * spread)
-    alpha = cv2.copyMakeBorder(
-        np.ascontiguousarray(patch.alpha), *(border,) * 4, cv2.BORDER_CONSTANT
-    )
+    alpha = cv2.extractChannel(patch.rgba, 3)
+    alpha = cv2.copyMakeBorder(alpha, *(border,) * 4, cv2.BORDER_CONSTANT)
     soft = cv2.GaussianBlur(alpha, (0, 0), max(spread, 0.5))
     shade = Patch(np.zeros((*soft.shape, 4), np.uint8), patch.left - border, patch.top - border)
     shade.rgba[..., 3] = cv2.convertScaleAbs(soft, alpha=strength)
