@@ -41,8 +41,8 @@ from training.synthetic import SCENE, WIDE_SCENE
 
 #: Scenes and frames (n,) of the images that are rendered.
 Index = tuple[Tensor, Tensor]
-#: Images that are drawn at a time: a few MB of memory each.
-_BATCH = 128
+#: Pixels of images that are drawn at a time, about a hundred bytes of memory each.
+_PIXELS = 2**24
 #: Blur below this (pixels) is left out, as by the scene itself.
 _LEAST_BLUR = 0.2
 _LARGEST_RADIUS = 8
@@ -115,8 +115,9 @@ class DeviceScenes:
         self._check(scenes, frames)
         radius = self._blur_radius(windows, shape[1])
         images, seen = [], []
-        for start in range(0, len(scenes), _BATCH):
-            part = slice(start, start + _BATCH)
+        count = max(_PIXELS // math.prod(shape), 1)
+        for start in range(0, len(scenes), count):
+            part = slice(start, start + count)
             index = scenes[part].to(self.device), frames[part].to(self.device)
             window = windows[part].to(self.device, torch.float32)
             images.append(self._draw(index, window, shape, radius))

@@ -132,7 +132,7 @@ def test_large_batches_are_drawn_in_parts(monkeypatch: pytest.MonkeyPatch) -> No
     packed = DeviceScenes([Scene(FULL, 3)])
     frames = torch.arange(5)
     whole, shares = packed.render_frames(torch.zeros_like(frames), frames)
-    monkeypatch.setattr('training.device_scenes._BATCH', 2)
+    monkeypatch.setattr('training.device_scenes._PIXELS', 2 * 200 * 150 + 1)
     parts, same = packed.render_frames(torch.zeros_like(frames), frames)
     assert torch.equal(whole, parts) and torch.equal(shares, same)
 

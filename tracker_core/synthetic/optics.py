@@ -12,6 +12,8 @@ from tracker_core.synthetic.settings import SceneSettings
 Image = NDArray[np.uint8]
 
 _NOISE_BORDER = 32
+#: Rows that are worked on at a time, few enough to stay in the cache of a core.
+_STRIPE = 32
 
 
 def streak(rgba: Image, motion: NDArray[np.float64]) -> Image:
@@ -60,9 +62,15 @@ class Optics:
         x, y = np.meshgrid(np.linspace(-1, 1, 8), np.linspace(-1, 1, 6))
         slope = 1 + self.slopes[index, 0] * x + self.slopes[index, 1] * y
         small = (slope[..., None] * self.colors[index]).astype(np.float32)
-        lit = image.astype(np.float32)
-        lit *= cv2.resize(small, (width, height))
+        light = cv2.resize(small, (width, height))
         row, column = noise_start
-        lit += self.noise[row : row + height, column : column + width]
-        np.rint(lit, out=lit)
-        return np.maximum(np.minimum(lit, 255, out=lit), 0, out=lit).astype(np.uint8)
+        noise = self.noise[row : row + height, column : column + width]
+        finished = np.empty_like(image)
+        for top in range(0, height, _STRIPE):
+            rows = slice(top, top + _STRIPE)
+            lit = image[rows].astype(np.float32)
+            lit *= light[rows]
+            lit += noise[rows]
+            np.rint(lit, out=lit)
+            finished[rows] = np.maximum(np.minimum(lit, 255, out=lit), 0, out=lit)
+        return finished
