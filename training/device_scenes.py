@@ -43,6 +43,8 @@ from training.synthetic import SCENE, WIDE_SCENE
 Index = tuple[Tensor, Tensor]
 #: Pixels of images that are drawn at a time, about a hundred bytes of memory each.
 _PIXELS = 2**24
+#: Frames of which visibility is found at a time.
+_FRAMES = 256
 #: Blur below this (pixels) is left out, as by the scene itself.
 _LEAST_BLUR = 0.2
 _LARGEST_RADIUS = 8
@@ -135,7 +137,8 @@ class DeviceScenes:
     def visible(self, scenes: Tensor, frames: Tensor) -> Tensor:
         """Share (n,) of the area of the targets that is in the frame and not covered."""
         self._check(scenes, frames)
-        return self._visible((scenes.to(self.device), frames.to(self.device)))
+        parts = zip(scenes.split(_FRAMES), frames.split(_FRAMES), strict=True)
+        return torch.cat([self._visible((s.to(self.device), f.to(self.device))) for s, f in parts])
 
     @torch.no_grad()
     def _visible(self, index: Index) -> Tensor:
@@ -207,7 +210,7 @@ def _look(
     number = (0.25 - scale.clamp(min=1e-6).log2()).floor().clamp(0, drawn.levels.shape[1] - 1)
     level = drawn.levels[index[0], number.long()]
     matrices = shrink_and_shift(drawn.inverses[index], level[:, :3])
-    sheets = drawn.sheets[index[0]][:, channels].float()
+    sheets = drawn.sheets[:, channels][index[0]].float()
     motions = drawn.motions[index][..., None, None]
     total: Tensor | None = None
     for part in torch.linspace(-0.5, 0.5, drawn.taps).tolist():
