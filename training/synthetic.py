@@ -42,11 +42,10 @@ def read_synthetic(
 ) -> Iterator[View]:
     """Views of one rendered sequence per cut-out of a folder with `annotations.json`.
 
-    chosen: of which of its photographs the cut-outs are taken.
-
     Other photographs of the folder are the backgrounds, one of its other objects moves along.
+    chosen: of which of its photographs the cut-outs are taken.
     """
-    for view, scene in lay_out(folder, settings):
+    for view, scene in lay_out(folder, settings, chosen):
         for frame in spread(len(scene), max_frames).tolist():
             shown = scene.render(frame)
             if shown.visible >= MIN_VISIBLE:
@@ -54,7 +53,9 @@ def read_synthetic(
                 yield View(name, view.scene, frame, shown.image, shown.box.as_ltwh())
 
 
-def lay_out(folder: Path, settings: SceneSettings) -> Iterator[tuple[View, Scene]]:
+def lay_out(
+    folder: Path, settings: SceneSettings, chosen: slice = slice(None)
+) -> Iterator[tuple[View, Scene]]:
     """Views of a folder whose targets can be cut out, each with the scene in which it moves."""
     photographs = sorted(folder.glob('*.jpg'))
     previous: Image | None = None
