@@ -195,6 +195,14 @@ def test_truth_needs_no_rendering() -> None:
         assert (frame.box, frame.visible) == (scene.box(index), scene.visible(index))
 
 
+def test_visibility_is_whole_only_inside_the_image() -> None:
+    scene = Scene(replace(CLEAN, leave_and_return=True), 1)
+    for index in range(len(scene)):
+        box = scene.box(index)
+        is_inside = box.intersection(Box(0, 0, *scene.settings.size)) > 0.999 * box.area
+        assert (scene.visible(index) > 0.995) == is_inside
+
+
 def test_a_frame_that_does_not_exist_is_refused() -> None:
     with pytest.raises(IndexError, match='0 to 89'):
         Scene(CLEAN, 0).render(90)

@@ -17,7 +17,7 @@ from tracker_core.synthetic.layout import (
     hand_shake,
     target_places,
 )
-from tracker_core.synthetic.motion import similarity
+from tracker_core.synthetic.motion import similarity, transform
 from tracker_core.synthetic.objects import painted_object
 from tracker_core.synthetic.occlusion import Occluder, passing_post
 from tracker_core.synthetic.optics import Optics, streak
@@ -127,6 +127,9 @@ class Scene:
 
     def _visible(self, index: int, occluding: list[Patch]) -> float:
         width, height = self.settings.size
+        corners = transform(self.places[index], self.target.corners)
+        if not occluding and (corners >= 0).all() and (corners <= (width, height)).all():
+            return 1.0
         opacity = np.zeros((height, width), np.uint8)
         for above in occluding:
             rows, columns = above.alpha.shape

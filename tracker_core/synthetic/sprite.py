@@ -122,7 +122,7 @@ class Sprite:
 
 def paste(image: Image, patch: Patch) -> None:
     """Blend a patch into an image (H, W, 3) in place."""
-    window = _window(image.shape[:2], patch)
+    window = _window(image.shape[:2], patch.rgba, patch.left, patch.top)
     if window is None:
         return
     rows, columns, inside = window
@@ -138,14 +138,18 @@ def darken(image: Image, patch: Patch, strength: float, spread: float) -> None:
     alpha = cv2.extractChannel(patch.rgba, 3)
     alpha = cv2.copyMakeBorder(alpha, *(border,) * 4, cv2.BORDER_CONSTANT)
     soft = cv2.GaussianBlur(alpha, (0, 0), max(spread, 0.5))
-    shade = Patch(np.zeros((*soft.shape, 4), np.uint8), patch.left - border, patch.top - border)
-    shade.rgba[..., 3] = cv2.convertScaleAbs(soft, alpha=strength)
-    paste(image, shade)
+    shade = cv2.convertScaleAbs(soft, alpha=strength).astype(np.uint8, copy=False)
+    window = _window(image.shape[:2], shade, patch.left - border, patch.top - border)
+    if window is None:
+        return
+    rows, columns, inside = window
+    rest = cv2.cvtColor(cv2.bitwise_not(shade[inside]), cv2.COLOR_GRAY2RGB)
+    cv2.multiply(image[rows, columns], rest, image[rows, columns], scale=1 / 255)
 
 
 def seen_through(patch: Patch, opacity: Image) -> float:
     """Sum of a patch's alpha (0..1 per pixel) left by an opacity map (H, W) uint8 above it."""
-    window = _window(opacity.shape[:2], patch)
+    window = _window(opacity.shape[:2], patch.rgba, patch.left, patch.top)
     if window is None:
         return 0.0
     rows, columns, inside = window
@@ -154,17 +158,17 @@ def seen_through(patch: Patch, opacity: Image) -> float:
 
 
 def _window(
-    shape: tuple[int, ...], patch: Patch
+    shape: tuple[int, ...], patch: Image, x: int, y: int
 ) -> tuple[slice, slice, tuple[slice, slice]] | None:
-    """Rows and columns of an image that a patch covers and the same part of the patch."""
-    height, width = patch.rgba.shape[:2]
-    top, bottom = max(patch.top, 0), min(patch.top + height, shape[0])
-    left, right = max(patch.left, 0), min(patch.left + width, shape[1])
+    """Rows and columns of an image that a patch at (x, y) covers, and that part of the patch."""
+    height, width = patch.shape[:2]
+    top, bottom = max(y, 0), min(y + height, shape[0])
+    left, right = max(x, 0), min(x + width, shape[1])
     if bottom <= top or right <= left:
         return None
     inside = (
-        slice(top - patch.top, bottom - patch.top),
-        slice(left - patch.left, right - patch.left),
+        slice(top - y, bottom - y),
+        slice(left - x, right - x),
     )
     return slice(top, bottom), slice(left, right), inside
 
