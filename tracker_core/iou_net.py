@@ -5,6 +5,7 @@ Danelljan et al. 2019, section 3.1; DiMP and DCFST use it unchanged.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tracker_core.replay import Replay
 from tracker_core.resnet import STRIDES
 from tracker_core.roi_pool import PooledBoxes, roi_pool
 from tracker_core.transfer import constant
@@ -23,6 +25,8 @@ Space = Literal['default', 'relative']
 Pair = tuple[Tensor, Tensor]
 _STRIDE3 = STRIDES['layer3']
 _SCALE2, _SCALE3 = 1 / STRIDES['layer2'], 1 / _STRIDE3
+#: Bins per side and scale of the pooled boxes of `layer2` and `layer3`.
+_LEVELS = ((5, _SCALE2), (3, _SCALE3))
 #: Cells that two 3x3 convolutions reach.
 _HALO = 2
 
@@ -69,6 +73,7 @@ class IoUNet(nn.Module):
         self.fc3_rt = _LinearBlock(256 * 5 * 5, 256)
         self.fc4_rt = _LinearBlock(256 * 3 * 3, 256)
         self.iou_predictor = nn.Linear(512, 1)
+        self.replay = Replay()
         _draw_weights(self)
 
     def modulation(self, layer2: Tensor, layer3: Tensor, boxes_ltwh: Tensor) -> Pair:
@@ -126,20 +131,21 @@ class OverlapPredictor:
     def __init__(self, network: IoUNet, modulation: Pair) -> None:
         """Prepare for a modulation (1, 256, 1, 1) x 2; the network must be in evaluation mode."""
         weights = network.iou_predictor.weight.split([256, 256], 1)  # type: ignore[no-untyped-call]
-        self._bias = network.iou_predictor.bias
-        self._levels = [
-            (size, scale, *_folded(block, vector, size), weight)
-            for size, scale, block, vector, weight in (
-                (5, _SCALE2, network.fc3_rt, modulation[0], weights[0]),
-                (3, _SCALE3, network.fc4_rt, modulation[1], weights[1]),
-            )
-        ]
+        self.tensors: tuple[Tensor, ...] = (
+            network.iou_predictor.bias,
+            *_folded(network.fc3_rt, modulation[0], _LEVELS[0][0]),
+            weights[0],
+            *_folded(network.fc4_rt, modulation[1], _LEVELS[1][0]),
+            weights[1],
+        )
+        """All that it depends on; per level matrix, bias and weight."""
 
     def __call__(self, embedding: Pair, boxes_ltwh: Tensor) -> tuple[Tensor, Tensor]:
         """Predict boxes (1, K, 4) on one image as (1, K); also return the gradient (1, K, 4)."""
         boxes = ltwh_to_ltrb(boxes_ltwh)
-        predictions, gradient = self._bias, torch.zeros_like(boxes)
-        for maps, (size, scale, matrix, bias, weight) in zip(embedding, self._levels, strict=True):
+        predictions, gradient = self.tensors[0], torch.zeros_like(boxes)
+        levels = zip(embedding, _LEVELS, (self.tensors[1:4], self.tensors[4:]), strict=True)
+        for maps, (size, scale), (matrix, bias, weight) in levels:
             pooled = PooledBoxes(maps, boxes, size, scale)
             hidden = torch.addmm(bias, pooled.values.flatten(0, 1).flatten(1), matrix.T)
             predictions = predictions + hidden.relu() @ weight[0]
@@ -169,16 +175,29 @@ def refine_boxes(
     step_length: float | tuple[float, float],
     space: Space = 'default',
     decay: float = 1.0,
+    replay: Replay | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Improve boxes (1, K, 4) by gradient ascent on their predicted overlap.
 
     space 'default': left, top, width and height move by step * gradient * (w, h, w, h) (ATOM);
     'relative': centre over the size of the first box, and log size, by step * gradient (PrDiMP).
     step_length: of all coordinates, or (position, size); multiplied by `decay` after every step.
-    Returns the boxes and the predictions (1, K) of the boxes *before* the last step, as published.
+    replay: makes one operation of all on a GPU, where hundreds take longer to start than to
+    compute. Returns the boxes and the predictions (1, K) of the boxes *before* the last step, as
+    published.
     """
-    *_, last = _ascend(predictor, embedding, boxes_ltwh, steps, step_length, space, decay)
-    return last
+
+    def ascend(level2: Tensor, level3: Tensor, boxes: Tensor, step: Tensor, *rest: Tensor) -> Pair:
+        same = copy.copy(predictor)
+        same.tensors = rest
+        *_, last = _ascend(same, (level2, level3), boxes, steps, step, space, decay)
+        return last
+
+    inputs = *embedding, boxes_ltwh, _step(step_length, boxes_ltwh), *predictor.tensors
+    if replay is None:
+        return ascend(*inputs)
+    boxes, predictions = replay(ascend, inputs, (type(predictor), steps, space, decay))
+    return boxes, predictions
 
 
 def refine_boxes_nearby(
@@ -192,12 +211,14 @@ def refine_boxes_nearby(
     space: Space = 'default',
     decay: float = 1.0,
     margin: float = 16.0,
+    replay: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Do as `refine_boxes`, but embed only the part of an image around the boxes.
 
     layers: `layer2` and `layer3` of the image. The result is the same: boxes that leave the part,
     which begins with `margin` px around them, are improved once more on the whole image. On a CPU
-    only; elsewhere the whole image is embedded, without reading anything back.
+    only; elsewhere the whole image is embedded, without reading anything back, and the steps are
+    recorded once and replayed unless `replay` is off.
     """
     # Where the boxes are must be known on the CPU: a GPU would be waited for in every step.
     on_cpu = boxes_ltwh.device.type == 'cpu'
@@ -206,7 +227,8 @@ def refine_boxes_nearby(
         embedding = window.embed(network, layers)
         origin = boxes_ltwh.new_tensor([*window.origin, 0, 0])
         shifted = boxes_ltwh - origin
-        states = _ascend(predictor, embedding, shifted, steps, step_length, space, decay)
+        step = _step(step_length, shifted)
+        states = _ascend(predictor, embedding, shifted, steps, step, space, decay)
         for boxes, predictions in states:
             if not window.holds(boxes):
                 break
@@ -214,8 +236,22 @@ def refine_boxes_nearby(
         else:
             return result
     embedding = network.embed(*layers)
-    options = {'steps': steps, 'step_length': step_length, 'space': space, 'decay': decay}
-    return refine_boxes(predictor, embedding, boxes_ltwh, **options)  # type: ignore[arg-type]
+    return refine_boxes(
+        predictor,
+        embedding,
+        boxes_ltwh,
+        steps=steps,
+        step_length=step_length,
+        space=space,
+        decay=decay,
+        replay=network.replay if replay else None,
+    )
+
+
+def _step(length: float | tuple[float, float], boxes: Tensor) -> Tensor:
+    """Step lengths of the four coordinates of boxes."""
+    position, size = length if isinstance(length, tuple) else (length, length)
+    return constant([position, position, size, size], boxes)
 
 
 def _ascend(
@@ -223,13 +259,11 @@ def _ascend(
     embedding: Pair,
     boxes_ltwh: Tensor,
     steps: int,
-    step_length: float | tuple[float, float],
+    step: Tensor,
     space: Space,
     decay: float,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Boxes to begin with and after every step, with the predictions before it."""
-    position, size = step_length if isinstance(step_length, tuple) else (step_length,) * 2
-    step = constant([position, position, size, size], boxes_ltwh)
     unit, boxes = boxes_ltwh[:, :1, 2:], boxes_ltwh
     yield boxes, boxes.new_zeros(boxes.shape[:2])
     for _ in range(steps):

@@ -45,8 +45,8 @@ def without_tf32(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', False)
 
 
-def start(name, device, scene, precision='float32'):
-    settings = {**OFTEN[name], 'precision': precision}
+def start(name, device, scene, precision='float32', **changes):
+    settings = {**OFTEN[name], 'precision': precision, **changes}
     tracker = build_tracker(name, device=str(device), settings=settings)
     tracker.initialize(scene[0].image, scene[0].box)
     return tracker
@@ -113,6 +113,30 @@ def test_a_frame_waits_for_nothing_but_its_results(name, scene):
     for index, frame in enumerate(scene[1:]):
         places = waits(lambda frame=frame: tracker.track(frame.image))
         assert 0 < len(places) <= READ[name], (index, places)
+
+
+@pytest.mark.parametrize('refining', ['dimp18', 'dcfst18'])
+@pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
+def test_replayed_refinement_is_that_step_by_step(refining, precision, scene):
+    """Two trackers side by side, on one target after the other, each as without recordings."""
+    other = list(render_sequence(SceneSettings(frames=12), 2))
+    replayed = [start(refining, DEVICE, each, precision) for each in (scene, other)]
+    eager = [start(refining, DEVICE, each, precision, replay=False) for each in (scene, other)]
+    for scenes in ((scene, other), (other, scene)):
+        for frames, *trackers in zip(scenes, replayed, eager, strict=True):
+            for tracker in trackers:
+                tracker.initialize(frames[0].image, frames[0].box)
+        for frames in zip(*scenes, strict=True):
+            found, expected = (
+                [
+                    tracker.track(frame.image).box.as_ltwh()
+                    for tracker, frame in zip(trackers, frames, strict=True)
+                ]
+                for trackers in (replayed, eager)
+            )
+            np.testing.assert_allclose(found, expected, atol=0.01)
+    assert [len(each.network.bb_regressor.replay.recorded) for each in replayed] == [1, 1]
+    assert [len(each.network.bb_regressor.replay.recorded) for each in eager] == [0, 0]
 
 
 def both(function, *tensors, **options):

@@ -90,6 +90,8 @@ class DCFSTSettings:
     """Of the random boxes of a target."""
     precision: Precision = 'auto'
     """Of the network; the model is always learnt in float32."""
+    replay: bool = True
+    """On a GPU the refinement is recorded once and replayed, which is faster than step by step."""
 
 
 #: DCFST-18 as published for OTB-2015, and by the data set that it was tuned on.

@@ -261,6 +261,7 @@ class DCFSTTracker:
             upload(boxes, self.device)[None],
             steps=settings.refinement_steps,
             step_length=settings.refinement_step_length,
+            replay=settings.replay,
         )
         left, top, width, height = mean_of_best(
             boxes[0], overlaps[0], settings.averaged_boxes, settings.max_aspect_ratio

@@ -92,6 +92,8 @@ class DiMPSettings:
     """Confidence from which a lost target is found again in such a region."""
     precision: Precision = 'auto'
     """Of the network; 'auto' is bfloat16 on CPUs that compute in it, else float32."""
+    replay: bool = True
+    """On a GPU the refinement is recorded once and replayed, which is faster than step by step."""
     seed: int = 0
     """Of the random numbers, which start anew with every target."""
 

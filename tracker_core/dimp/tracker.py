@@ -318,6 +318,7 @@ class DiMPTracker:
             steps=settings.refinement_steps,
             step_length=settings.refinement_step_length,
             space=settings.refinement_space,
+            replay=settings.replay,
         )
         # The second and last time that a GPU is waited for: the box is the result of the frame.
         best = mean_of_best(
