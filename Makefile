@@ -14,7 +14,7 @@ activate = source .ros/setup.bash
 setup:  ## virtual environment, ROS 2 and colcon build, all inside .ros/
 	@scripts/bootstrap
 
-demo: setup  ## follow a target; VIDEO=file BOX=x,y,w,h MODEL=siamfc SECONDS=20 RATE=10 DEVICE=cpu choose
+demo: setup  ## follow a target; VIDEO=file BOX=x,y,w,h MODEL=dimp18 SECONDS=20 RATE=10 DEVICE=cpu choose
 	@$(activate) && python -m tracker_ros.demo $(demo_options)
 
 test: setup  ## all test suites through colcon

@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         'default: the rendered scene',
     )
     parser.add_argument('--box', help='target in the first image: left,top,width,height in pixels')
-    parser.add_argument('--model', default='siamfc', help=f'one of: {", ".join(tracker_names())}')
+    parser.add_argument('--model', default='dimp18', help=f'one of: {", ".join(tracker_names())}')
     parser.add_argument('--weights', default='', help='weights file (default: the shipped ones)')
     parser.add_argument('--seconds', type=float, default=20.0, help='default: %(default)g')
     parser.add_argument(

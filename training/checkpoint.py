@@ -119,3 +119,30 @@ def _random_state() -> dict[str, Any]:
         'python': [version, list(numbers), gauss],
         'cuda': torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
+
+
+#: Keys of a recipe on which the course of a run does not depend.
+_MAY_CHANGE = (
+    'data',
+    'output',
+    'cache',
+    'training_data',
+    'licence',
+    'schedule.workers',
+    'schedule.device',
+    'schedule.checkpoint_minutes',
+    'tracking',
+)
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = '') -> list[str]:
+    """Keys whose values matter for an exact resume and differ."""
+    changed = []
+    for key, value in new.items():
+        if prefix + key in _MAY_CHANGE:
+            continue
+        if isinstance(value, dict) and isinstance(old.get(key), dict):
+            changed += differences(old[key], value, f'{prefix}{key}.')
+        elif old.get(key) != value:
+            changed.append(prefix + key)
+    return changed

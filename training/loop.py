@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import torch
 import yaml
@@ -284,7 +284,9 @@ class Run:
         """Go on where the checkpoint was written; the recipe must be that of the checkpoint."""
         state = checkpoint.load(path)
         # Parsed, so that a setting that is newer than the checkpoint counts as its default.
-        changed = _differences(as_plain(parse_recipe(state['recipe'])), as_plain(self.recipe))
+        changed = checkpoint.differences(
+            as_plain(parse_recipe(state['recipe'])), as_plain(self.recipe)
+        )
         if changed:
             raise RecipeError(
                 f'{path} belongs to another recipe, different in {", ".join(changed)}: restore '
@@ -362,33 +364,6 @@ def _device(name: str, world: World) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise RecipeError(f'schedule.device {name!r} cannot be used: {error}') from error
     return device
-
-
-#: Keys of a recipe on which the course of a run does not depend.
-_MAY_CHANGE = (
-    'data',
-    'output',
-    'cache',
-    'training_data',
-    'licence',
-    'schedule.workers',
-    'schedule.device',
-    'schedule.checkpoint_minutes',
-    'tracking',
-)
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = '') -> list[str]:
-    """Keys whose values matter for an exact resume and differ."""
-    changed = []
-    for key, value in new.items():
-        if prefix + key in _MAY_CHANGE:
-            continue
-        if isinstance(value, dict) and isinstance(old.get(key), dict):
-            changed += _differences(old[key], value, f'{prefix}{key}.')
-        elif old.get(key) != value:
-            changed.append(prefix + key)
-    return changed
 
 
 @contextmanager

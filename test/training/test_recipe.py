@@ -88,3 +88,28 @@ def test_files_that_are_no_recipe(tmp_path: Path) -> None:
     path.write_text('- 1')
     with pytest.raises(RecipeError, match='must be a mapping'):
         read_recipe(path)
+
+
+def test_a_recipe_may_extend_another(content: dict[str, Any], tmp_path: Path) -> None:
+    content['schedule']['workers'] = 3
+    (tmp_path / 'base.yaml').write_text(yaml.safe_dump(content))
+    changes = {'extends': 'base.yaml', 'schedule': {'epochs': 9, 'workers': None}, 'held_out': []}
+    path = tmp_path / 'other.yaml'
+    path.write_text(yaml.safe_dump(changes))
+    found = read_recipe(path, {'schedule.batch_size': 4})
+    base = read_recipe(tmp_path / 'base.yaml')
+    assert (found.schedule.epochs, found.schedule.batch_size) == (9, 4)
+    assert found.schedule.workers == 1 != base.schedule.workers  # null: as if it were not there
+    assert found.held_out == () != base.held_out
+    assert found.sources == base.sources and found.training_data == base.training_data
+    assert found.schedule.examples_per_epoch == base.schedule.examples_per_epoch
+
+
+def test_extending_in_a_circle_or_nothing_is_refused(tmp_path: Path) -> None:
+    (tmp_path / 'a.yaml').write_text('extends: b.yaml')
+    (tmp_path / 'b.yaml').write_text('extends: a.yaml')
+    with pytest.raises(RecipeError, match=r'a\.yaml extends itself'):
+        read_recipe(tmp_path / 'a.yaml')
+    (tmp_path / 'c.yaml').write_text('extends: absent.yaml')
+    with pytest.raises(RecipeError, match=r'absent\.yaml cannot be read'):
+        read_recipe(tmp_path / 'c.yaml')

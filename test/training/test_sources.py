@@ -1,5 +1,6 @@
 """From an entry of a recipe to views and tracks, whatever lies on disk."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,15 @@ from training.readers.folder import read_folder
 from training.sampling import FrameFilter
 from training.sources import (
     DataSetSource,
+    Part,
     RecordingSource,
     Source,
     accepted_targets,
     find_parts,
     parse_source,
+    store_missing,
 )
+from training.synthetic import read_synthetic
 
 COMMON = FrameFilter()
 
@@ -127,3 +131,36 @@ def test_a_folder_whose_image_is_damaged_is_named(lasot: Path):
     (lasot / 'LaSOT' / 'cat-2' / 'img' / '00000002.jpg').write_bytes(b'no image')
     with pytest.raises(DataError, match=r'00000002\.jpg'):
         list(read_folder(lasot / 'LaSOT' / 'cat-2', 10))
+
+
+def test_photographs_are_rendered_in_parts(data: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr('training.sources._PHOTOGRAPHS_PER_PART', 2)
+    source = Source('images/*', 'synthetic', max_frames=2)
+    parts = find_parts(source, data, tmp_path / 'cache', [])
+    assert len(parts) == len({part.name for part in parts}) == 2  # of three photographs
+    names = [[view.sequence for view in part.read()] for part in parts]
+    whole = [view.sequence for view in read_synthetic(data / 'images' / 'photos', 2)]
+    assert all(names) and names[0] + names[1] == whole
+
+
+def test_what_is_missing_is_stored_by_other_processes(data: Path, tmp_path: Path):
+    source, cache = Source('train/*', 'clips'), tmp_path / 'cache'
+    parts = find_parts(source, data, cache, [])
+    (cache / parts[0].name).mkdir(parents=True)
+    store_missing(source, parts, cache, _note_process)
+    assert not list((cache / parts[0].name).iterdir())  # it was there
+    others = {int((cache / part.name / 'process').read_text()) for part in parts[1:]}
+    assert os.getpid() not in others
+    assert (cache / '.gitignore').read_text() == '*\n'
+
+
+def _note_process(part: Part, target: Path) -> None:
+    target.mkdir()
+    (target / 'process').write_text(str(os.getpid()))
+
+
+def test_a_damaged_part_ends_the_others(data: Path, tmp_path: Path):
+    (data / 'train' / 'two_t1' / 'clip.mp4').write_bytes(b'')
+    with pytest.raises(DataError, match=r'clip\.mp4 cannot be opened'):
+        load_tracks(Source('train/*', 'clips'), data, tmp_path / 'cache', FrameFilter())
+    assert not list((tmp_path / 'cache').glob('*.tmp'))
