@@ -27,7 +27,7 @@ from tracker_core.benchmark.process_pool import limit_threads
 from tracker_core.benchmark.readers import dataset_names, open_dataset
 from tracker_core.benchmark.report import Report, html_report, markdown_report, update_document
 from tracker_core.benchmark.results import ResultFolder, result_folders
-from tracker_core.benchmark.runner import RunOptions, run
+from tracker_core.benchmark.runner import RunOptions, memory_megabytes, run
 from tracker_core.benchmark.speed import measure, speed_table, steps_table, synthetic_video
 from tracker_core.benchmark.submission import pack
 from tracker_core.benchmark.tables import markdown, summary_table
@@ -99,9 +99,10 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--keep',
         type=int,
-        default=2048,
+        default=memory_megabytes() // 4,
         metavar='MB',
-        help='memory in all for decoded images, for the next tracker on a sequence; 0: none',
+        help='memory in all for decoded images, for the next tracker on a sequence; 0: none '
+        '(default: a quarter of what there is, %(default)s)',
     )
     parser.set_defaults(command=_run)
 

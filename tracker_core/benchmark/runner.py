@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from collections.abc import Sequence as List
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -70,7 +70,7 @@ class RunOptions:
     """Per worker. One by default: more may change the last digits of a network's output."""
     repeat: int = 1
     seed: int = 0
-    kept_megabytes: int = 2048
+    kept_megabytes: int = field(default_factory=lambda: memory_megabytes() // 4)
     """Of all workers, for decoded images of sequences on which another tracker follows."""
     quiet: bool = False
 
@@ -141,6 +141,11 @@ def execute(job: Job, report: Report, kept: KeptFrames | None = None) -> Spent:
     job.log.unlink(missing_ok=True)
     clock += Seconds(total=time.perf_counter() - start)
     return Spent(clock, cpu + Seconds(total=time.process_time() - start_cpu))
+
+
+def memory_megabytes() -> int:
+    """Memory of this machine."""
+    return (os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')) >> 20
 
 
 def images_ahead(options: RunOptions) -> int:
