@@ -78,9 +78,13 @@ def blend(image: Tensor, rgba: Tensor) -> None:
 
 
 def blur(image: Tensor, sigma: Tensor, radius: int) -> Tensor:
-    """Gaussian blur of images (n, c, h, w), each by its own sigma (n,); 0: none."""
+    """Gaussian blur of images (n, c, h, w), each by its own sigma (n,); 0: none.
+
+    None reaches further than `radius` or two and a half of its sigma, whatever the others do.
+    """
     steps = torch.arange(-radius, radius + 1, device=image.device)
     weights = torch.exp(-0.5 * (steps / sigma.clamp(min=1e-3)[:, None]) ** 2)
+    weights = weights * (steps.abs() <= (2.5 * sigma).ceil()[:, None])
     weights = (weights / weights.sum(1, keepdim=True)).T[..., None, None, None]
     for axis, margin in ((2, (0, 0, radius, radius)), (3, (radius, radius, 0, 0))):
         wide = functional.pad(image, margin, mode='replicate')

@@ -89,6 +89,12 @@ def test_each_image_is_blurred_by_its_own_sigma() -> None:
     blurred = blur(tensors(*images), torch.tensor([0.0, 0.7, 1.3]), 4)
     result = blurred.permute(0, 2, 3, 1).numpy()
     assert np.array_equal(result[0], images[0])
-    for sigma, image, found in zip((0.7, 1.3), images[1:], result[1:], strict=True):
-        wanted = cv2.GaussianBlur(image, (9, 9), sigma, borderType=cv2.BORDER_REPLICATE)
+    for sigma, side, image, found in zip((0.7, 1.3), (5, 9), images[1:], result[1:], strict=True):
+        wanted = cv2.GaussianBlur(image, (side, side), sigma, borderType=cv2.BORDER_REPLICATE)
         assert np.abs(found - wanted).max() < 1e-2
+
+
+def test_blur_does_not_depend_on_the_other_images() -> None:
+    image = tensors(picture(1))
+    alone, beside = blur(image, torch.tensor([0.9]), 3), blur(image, torch.tensor([0.9]), 7)
+    assert torch.equal(alone, beside) and not torch.equal(alone, image)

@@ -108,7 +108,7 @@ class Scene:
             self._draw(image, sprite, places, index)
         if with_target:
             self._draw(image, self.target, self.places, index)
-        occluding = self._occluding(index)
+        occluding = self._occluding(index, self._corners)
         for patch in occluding:
             paste(image, patch)
         finished = self.optics.apply(image, index, self.noise_start(index))
@@ -123,7 +123,8 @@ class Scene:
     def visible(self, index: int) -> float:
         """Visible fraction of the target in frame `index`, as in `SyntheticFrame`."""
         self._check(index)
-        return self._visible(index, self._occluding(index))
+        area = transform(self.places[index], self.target.corners)
+        return self._visible(index, self._occluding(index, area))
 
     def _visible(self, index: int, occluding: list[Patch]) -> float:
         width, height = self.settings.size
@@ -185,13 +186,18 @@ class Scene:
             darken(image, below, self.settings.shadow, SHADOW_SPREAD * diameter)
         paste(image, Patch(streak(patch.rgba, motion), patch.left, patch.top))
 
-    def _occluding(self, index: int) -> list[Patch]:
-        """Return what is in front of everything and in the image."""
-        size = self.settings.size
+    @property
+    def _corners(self) -> NDArray[np.float64]:
+        """Corners (4, 2) of the image."""
+        width, height = self.settings.size
+        return np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
+
+    def _occluding(self, index: int, area: NDArray[np.float64]) -> list[Patch]:
+        """Return what is in front of everything, in the image and in a convex area (N, 2)."""
         return [
-            o.sprite.warp(o.matrices[index], clip=size)
+            o.sprite.warp(o.matrices[index], clip=self.settings.size)
             for o in self.occluders
-            if o.sprite.may_be_within(size, o.matrices[index])
+            if o.sprite.may_be_within(area, o.matrices[index])
         ]
 
     def _place_occluders(

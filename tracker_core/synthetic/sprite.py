@@ -75,15 +75,13 @@ class Sprite:
         points = transform(matrix, self.outline)
         return np.concatenate([points.min(0), points.max(0)])
 
-    def may_be_within(self, size: tuple[int, int], matrix: Matrix) -> bool:
-        """Return False where an affine mapping leaves all of it outside an image (width, height).
+    def may_be_within(self, corners: NDArray[np.float64], matrix: Matrix) -> bool:
+        """Return False where an affine mapping leaves all of it outside a convex area (N, 2).
 
         What is long and aslant may be outside although its upright box is not.
         """
-        width, height = size
-        frame = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
         # Seen from the sprite, in whose coordinates it is a box; two pixels for interpolation.
-        seen = transform(np.asarray(np.linalg.inv(matrix), np.float64), frame)
+        seen = transform(np.asarray(np.linalg.inv(matrix), np.float64), corners)
         room = self.corners.max(0) + 2 / float(size_at_origin(matrix))
         return bool((seen.min(0) < room).all() and (seen.max(0) > -room).all())
 
