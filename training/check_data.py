@@ -18,11 +18,11 @@ from tracker_core.drawing import draw_text
 from training import dimp_losses, siamfc
 from training.crops import EXEMPLAR_SIZE, load_source
 from training.datasets import DataError, Image
-from training.frames import Track, load_tracks
 from training.loop import MODULES
 from training.matching import TARGET_SIZE
 from training.pictures import PREDICTED_COLOR, TRUE_COLOR, heat_map, sheet, with_boxes
 from training.recipe import DiMPRecipe, Recipe, SiamFCRecipe, UDTRecipe
+from training.rendered_tracks import RenderedTrack, find_tracks
 from training.sources import DataSetSource, Source, find_indices, load_each
 
 _STRIDE = 16
@@ -72,7 +72,8 @@ def unreadable_images(recipe: Recipe) -> list[str]:
         return []  # its crops were cut from all images already
     problems = []
     for _, tracks in load_each(recipe.sources, lambda source: _load(source, recipe)):
-        for track in tqdm(tracks, desc='reading images', unit='target', leave=False):
+        stored = [track for track in tracks if not isinstance(track, RenderedTrack)]
+        for track in tqdm(stored, desc='reading images', unit='target', leave=False):
             for position in range(len(track.frames)):
                 try:
                     track.image(position)
@@ -103,11 +104,10 @@ def write_contact_sheet(recipe: Recipe, path: Path, count: int) -> None:
 
 def _load(source: Source, recipe: Recipe) -> list[Any]:
     """Sequences of crops or tracks, whatever the recipe trains on."""
-    data, cache = Path(recipe.data), Path(recipe.cache)
     if isinstance(recipe, (SiamFCRecipe, UDTRecipe)):
+        data, cache = Path(recipe.data), Path(recipe.cache)
         return load_source(source, data, cache, recipe.crops, recipe.frames)
-    tracks: list[Track] = load_tracks(source, data, cache, recipe.frames)
-    return tracks
+    return find_tracks(source, recipe)
 
 
 def _count(source: Source, targets: list[Any], recipe: Recipe) -> SourceCount:

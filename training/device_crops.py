@@ -1,4 +1,4 @@
-"""Crops cut by the device that trains, out of frames that lie in its memory."""
+"""Crops made by the device that trains, of frames and scenes that lie in its memory."""
 
 from __future__ import annotations
 
@@ -15,28 +15,15 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from tracker_core.synthetic import SceneSettings
 from training.datasets import DataError, Image
-from training.frames import StoredTrack, Track
+from training.device_scenes import DeviceScenes
+from training.frames import PlacedTrack, StoredTrack, Track
+from training.rendered_tracks import RenderedTrack
 
 Batch = dict[str, Tensor]
 #: Part of the memory that is free which frames may take; the rest is for the training.
 _LARGEST_SHARE = 0.6
-
-
-@dataclass(frozen=True)
-class PlacedTrack:
-    """A track whose images lie in `DeviceFrames`.
-
-    numbers: (n,) which of those frames; shapes: (n, 2) their height and width.
-    """
-
-    name: str
-    scene: str
-    frames: NDArray[np.int64]
-    boxes_ltwh: NDArray[np.float64]
-    weight: float
-    numbers: NDArray[np.int64]
-    shapes: NDArray[np.int64]
 
 
 class Placeable(Protocol):
@@ -59,20 +46,14 @@ class DeviceFrames:
     starts: Tensor
     widths: Tensor
 
-    def cut(self, batch: Batch, size: int) -> Batch:
-        """Replace the plan of a batch of B examples by its `images` uint8 (B, n, size, size, 3).
+    def __len__(self) -> int:
+        return len(self.widths)
 
-        batch: `frames` (B, n) numbers of images; `windows` (B, n, 3) left, top and side of the
-        squares in their pixels; `last` (B, n, 2) last column and row that are used, which are
-        repeated beyond; `mirrored` (B, n), and `reduction` (B,), 1 or more: see `reduce`. What is
-        cut is resized with bilinear interpolation, as OpenCV does, up to rounding.
-        """
+    def crops(self, plan: Batch, size: int) -> Tensor:
+        """Crops uint8 (N, size, size, 3) of N places of a plan; see `DeviceImages.cut`."""
         names = ('frames', 'windows', 'last', 'mirrored')
-        frames, windows, last, mirrored = (batch[name].flatten(0, 1) for name in names)
-        images = self._cut(frames, windows, last, mirrored, size)
-        images = images.unflatten(0, batch['frames'].shape)
-        rest = {k: v for k, v in batch.items() if k not in (*names, 'reduction')}
-        return {**rest, 'images': reduce(images, batch['reduction'])}
+        moved = (plan[name].to(self.pixels.device, non_blocking=True) for name in names)
+        return self._cut(*moved, size)
 
     def _cut(
         self, frames: Tensor, windows: Tensor, last: Tensor, mirrored: Tensor, size: int
@@ -92,6 +73,67 @@ class DeviceFrames:
     def _at(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Pixels float (N, S, S, 3); rows: (N, S) the first pixel of each."""
         return self.pixels[rows[:, :, None] + columns[:, None]].float()
+
+
+@dataclass(frozen=True)
+class RenderedFrames:
+    """The frames of scenes, numbered scene by scene, of which crops are rendered."""
+
+    scenes: DeviceScenes
+
+    def __len__(self) -> int:
+        return len(self.scenes) * self.scenes.settings.frames
+
+    def crops(self, plan: Batch, size: int) -> Tensor:
+        """Crops uint8 (N, size, size, 3) of N places of a plan; see `DeviceImages.cut`."""
+        count = self.scenes.settings.frames
+        scenes, frames = plan['frames'] // count, plan['frames'] % count
+        images, _ = self.scenes.render_crops(scenes, frames, plan['windows'], size)
+        mirrored = plan['mirrored'].to(images.device, non_blocking=True)
+        return torch.where(mirrored[:, None, None, None], images.flip(2), images)
+
+
+@dataclass(frozen=True)
+class DeviceImages:
+    """Images of several origins on one device, numbered one after another."""
+
+    origins: Sequence[DeviceFrames | RenderedFrames]
+    device: torch.device
+
+    def cut(self, batch: Batch, size: int) -> Batch:
+        """Move a batch of B examples to the device, with `images` instead of plans.
+
+        images: uint8 (B, n, size, size, 3). batch: `frames` (B, n) numbers of images; `windows`
+        (B, n, 3) left, top and side of the squares in their pixels; `last` (B, n, 2) last column
+        and row that are used, which are repeated beyond; `mirrored` (B, n), and `reduction` (B,),
+        1 or more: see `reduce`. Frames are resized with bilinear interpolation, as OpenCV does, up
+        to rounding; what is rendered is drawn at that size, and uses all columns and rows. The
+        device is not waited for if the batch is on the CPU.
+        """
+        names = ('frames', 'windows', 'last', 'mirrored')
+        plan = {name: batch[name].flatten(0, 1) for name in names}
+        images = self._crops(plan, size).unflatten(0, batch['frames'].shape)
+        rest = {
+            name: value.to(self.device, non_blocking=True)
+            for name, value in batch.items()
+            if name not in (*names, 'reduction')
+        }
+        return {**rest, 'images': reduce(images, batch['reduction'])}
+
+    def _crops(self, plan: Batch, size: int) -> Tensor:
+        chosen, crops, first = [], [], 0
+        for origin in self.origins:
+            numbers = plan['frames'] - first
+            own = torch.nonzero((numbers >= 0) & (numbers < len(origin))).flatten()
+            if len(own):
+                part = {name: value[own] for name, value in {**plan, 'frames': numbers}.items()}
+                crops.append(origin.crops(part, size))
+                chosen.append(own)
+            first += len(origin)
+        if len(crops) == 1:
+            return crops[0]
+        order = torch.cat(chosen).argsort().to(self.device, non_blocking=True)
+        return torch.cat(crops)[order]
 
 
 def _neighbours(start: Tensor, side: Tensor, last: Tensor, size: int) -> tuple[Tensor, ...]:
@@ -124,11 +166,55 @@ def reduce(images: Tensor, factors: Tensor) -> Tensor:
     return images
 
 
-def load_frames(tracks: Sequence[Track], device: torch.device) -> tuple[DeviceFrames, list[Any]]:
+def load_frames(
+    tracks: Sequence[Track | RenderedTrack], device: torch.device
+) -> tuple[DeviceImages, list[PlacedTrack]]:
     """Decode all images of tracks into the memory of a device; returns the placed tracks too.
 
-    An image that several tracks share is stored once. Raises DataError where they do not fit.
+    An image that several tracks share is stored once. Of rendered tracks the scenes are moved
+    there. Raises DataError where all that does not fit.
     """
+    stored = [track for track in tracks if not isinstance(track, RenderedTrack)]
+    groups: dict[SceneSettings, list[RenderedTrack]] = {}
+    for track in tracks:
+        if isinstance(track, RenderedTrack):
+            groups.setdefault(track.layout.settings, []).append(track)
+    first, numbers = _number(stored)
+    images = _decode(first)
+    shapes = np.array([image.shape[:2] for image in images], np.int64).reshape(-1, 2)
+    scenes = [DeviceScenes([each.layout for each in group]) for group in groups.values()]
+    _check_room(3 * int(shapes.prod(1).sum()), sum(each.bytes() for each in scenes), device)
+    frames = _upload(images, shapes, device)
+    rendered = [RenderedFrames(each.to(device)) for each in scenes]
+    pairs = zip(stored, numbers, strict=True)
+    placed = {id(track): _placed(track, own, shapes[own]) for track, own in pairs}
+    placed |= _place_rendered(groups, len(frames))
+    return DeviceImages([frames, *rendered], device), [placed[id(track)] for track in tracks]
+
+
+def _place_rendered(
+    groups: dict[SceneSettings, list[RenderedTrack]], start: int
+) -> dict[int, PlacedTrack]:
+    """Placed tracks by id; the first frame of the first scene has number `start`."""
+    placed = {}
+    for settings, group in groups.items():
+        for track in group:
+            shapes = np.tile(np.array(settings.size[::-1], np.int64), (len(track.frames), 1))
+            placed[id(track)] = _placed(track, start + track.frames, shapes)
+            start += settings.frames
+    return placed
+
+
+def _placed(
+    track: Track | RenderedTrack, numbers: NDArray[np.int64], shapes: NDArray[np.int64]
+) -> PlacedTrack:
+    return PlacedTrack(
+        track.name, track.scene, track.frames, track.boxes_ltwh, track.weight, numbers, shapes
+    )
+
+
+def _number(tracks: Sequence[Track]) -> tuple[list[tuple[Track, int]], list[NDArray[np.int64]]]:
+    """Track and position of every image, and the numbers of the images of each track."""
     numbers: dict[tuple[Any, ...], int] = {}
     first: list[tuple[Track, int]] = []
     places = []
@@ -139,25 +225,10 @@ def load_frames(tracks: Sequence[Track], device: torch.device) -> tuple[DeviceFr
                 numbers[key] = len(first)
                 first.append((track, position))
         places.append(np.array([numbers[key] for key in keys], np.int64))
-    images = _decode(first)
-    shapes = np.array([image.shape[:2] for image in images], np.int64)
-    frames = _upload(images, shapes, device)
-    placed = [
-        PlacedTrack(
-            track.name,
-            track.scene,
-            track.frames,
-            track.boxes_ltwh,
-            track.weight,
-            place,
-            shapes[place],
-        )
-        for track, place in zip(tracks, places, strict=True)
-    ]
-    return frames, placed
+    return first, places
 
 
-def place_all(examples: Sequence[AnyExamples | None], device: torch.device) -> DeviceFrames:
+def place_all(examples: Sequence[AnyExamples | None], device: torch.device) -> DeviceImages:
     """Move the images of all examples to a device; their tracks become placed ones.
 
     Raises DataError for examples that are not cut out of frames.
@@ -166,10 +237,10 @@ def place_all(examples: Sequence[AnyExamples | None], device: torch.device) -> D
     if not all(hasattr(each, 'tracks') for each in used):
         raise DataError('schedule.crop_on_device needs a recipe that cuts search areas of frames')
     tracks = [track for each in used for track in each.tracks]
-    frames, placed = load_frames(tracks, device)
+    images, placed = load_frames(tracks, device)
     for each in used:
         each.tracks, placed = placed[: len(each.tracks)], placed[len(each.tracks) :]
-    return frames
+    return images
 
 
 def _key(track: Track, position: int) -> tuple[Any, ...]:
@@ -184,18 +255,23 @@ def _decode(wanted: list[tuple[Track, int]]) -> list[Image]:
         return list(tqdm(decoded, 'decoding frames', len(wanted), unit='frame', leave=False))
 
 
+def _check_room(frames: int, scenes: int, device: torch.device) -> None:
+    """Raise DataError where so many bytes would leave a device too little for the training."""
+    if device.type != 'cuda':
+        return
+    free = torch.cuda.mem_get_info(device)[0]
+    if frames + scenes > _LARGEST_SHARE * free:
+        raise DataError(
+            f'the frames need {frames / 1e9:.1f} GB and the synthetic scenes '
+            f'{scenes / 1e9:.1f} GB of the {free / 1e9:.1f} GB that are free on the device: lower '
+            'max_frames of the sources, leave out synthetic ones, or leave out '
+            'schedule.crop_on_device'
+        )
+
+
 def _upload(images: list[Image], shapes: NDArray[np.int64], device: torch.device) -> DeviceFrames:
     """Move images to the device; the list is emptied."""
-    lengths = shapes.prod(1)
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    if device.type == 'cuda':
-        needed, free = 3 * int(starts[-1]), torch.cuda.mem_get_info(device)[0]
-        if needed > _LARGEST_SHARE * free:
-            raise DataError(
-                f'the frames need {needed / 1e9:.1f} GB of the {free / 1e9:.1f} GB that are free '
-                'on the device: lower max_frames of the sources, or leave out '
-                'schedule.crop_on_device'
-            )
+    starts = np.concatenate([[0], np.cumsum(shapes.prod(1))])
     pixels = torch.empty((int(starts[-1]), 3), dtype=torch.uint8, device=device)
     for index in reversed(range(len(images))):
         start, stop = starts[index : index + 2].tolist()

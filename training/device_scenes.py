@@ -10,6 +10,7 @@ import argparse
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 
 import cv2
 import numpy as np
@@ -33,6 +34,8 @@ from training.scene_textures import (
     area_grid,
     as_images,
     as_table,
+    count_bytes,
+    moved,
     pack_grounds,
     pack_objects,
 )
@@ -76,6 +79,21 @@ class DeviceScenes:
             [[scene.box(i).as_ltwh() for i in range(len(scene))] for scene in scenes]
         )
         """Boxes (K, F, 4) of the targets in pixels of the frames."""
+
+    def __len__(self) -> int:
+        return len(self.boxes_ltwh)
+
+    def bytes(self) -> int:
+        """Memory that the scenes take."""
+        return sum(map(count_bytes, vars(self).values()))
+
+    def to(self, device: torch.device) -> DeviceScenes:
+        """The same scenes in the memory of another device."""
+        other = copy(self)
+        for name, value in vars(self).items():
+            setattr(other, name, moved(value, device))
+        other.device = device
+        return other
 
     def _pack_optics(self, scenes: Sequence[Scene]) -> None:
         optics = [scene.optics for scene in scenes]

@@ -19,10 +19,10 @@ from tracker_core.resnet import ResNet, normalize
 from training.augmentation import AppearanceSettings
 from training.backbone import load_backbone
 from training.datasets import DataError
-from training.device_crops import PlacedTrack
 from training.features import Record, StoredExamples, write_shard
-from training.frames import Track, load_tracks
+from training.frames import PlacedTrack, Track
 from training.proposals import draw_from_mixture, perturb_box
+from training.rendered_tracks import find_tracks
 from training.sampling import plan_epoch
 from training.search_areas import make_example
 from training.sources import load_each
@@ -150,8 +150,7 @@ def load_examples(recipe: DiMPRecipe) -> tuple[Dataset[Any], Dataset[Any] | None
 
 def draw_examples(recipe: DiMPRecipe) -> tuple[SearchAreaExamples, SearchAreaExamples | None]:
     """Examples with images, for training and validation."""
-    data, cache = Path(recipe.data), Path(recipe.cache)
-    loaded = load_each(recipe.sources, lambda s: load_tracks(s, data, cache, recipe.frames))
+    loaded = load_each(recipe.sources, lambda source: find_tracks(source, recipe))
     tracks = [track for _, found in loaded for track in found]
     unknown = set(recipe.held_out) - {track.scene for track in tracks}
     if unknown:

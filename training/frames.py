@@ -85,6 +85,22 @@ class StoredTrack:
         return as_rgb(image)
 
 
+@dataclass(frozen=True)
+class PlacedTrack:
+    """A track whose images are drawn by `training.device_crops.DeviceImages`.
+
+    numbers: (n,) which of those images; shapes: (n, 2) their height and width.
+    """
+
+    name: str
+    scene: str
+    frames: NDArray[np.int64]
+    boxes_ltwh: NDArray[np.float64]
+    weight: float
+    numbers: NDArray[np.int64]
+    shapes: NDArray[np.int64]
+
+
 def load_tracks(source: Source, data: Path, cache: Path, frames: FrameFilter) -> list[Track]:
     """Tracks of a source: those of a data set as they lie, others copied to the cache folder once.
 

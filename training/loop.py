@@ -186,11 +186,10 @@ class Run:
         return value, {**means, 'gradient': float(norm)}
 
     def _to_device(self, batch: Batch) -> Batch:
-        """Batch on the device that trains, with the crops that are cut there."""
-        batch = {key: value.to(self.device, non_blocking=True) for key, value in batch.items()}
-        if self._frames is None:
-            return batch
-        return self._frames.cut(batch, self.recipe.areas.size)  # type: ignore[attr-defined]
+        """Batch on the device that trains, with the crops that are made there."""
+        if self._frames is not None:
+            return self._frames.cut(batch, self.recipe.areas.size)  # type: ignore[attr-defined]
+        return {key: value.to(self.device, non_blocking=True) for key, value in batch.items()}
 
     def _stop_diverged(self, value: float, own: float, batch: Batch) -> NoReturn:
         """Keep the batch whose loss is not finite, and raise DivergedError."""

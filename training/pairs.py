@@ -20,8 +20,7 @@ from training.augmentation import (
     reduce_resolution,
 )
 from training.dcfst_settings import PairSettings
-from training.device_crops import PlacedTrack
-from training.frames import Track
+from training.frames import PlacedTrack, Track
 from training.search_areas import mirrored, to_window
 
 Boxes = NDArray[np.float64]
@@ -66,7 +65,7 @@ def plan_pair(
     settings: PairSettings,
     appearance: AppearanceSettings,
 ) -> dict[str, Any]:
-    """`boxes_ltwh` of a pair as `make_pair` draws it, and what `DeviceFrames.cut` needs.
+    """`boxes_ltwh` of a pair as `make_pair` draws it, and what `DeviceImages.cut` needs.
 
     Changes of light are left to the device as well.
     """

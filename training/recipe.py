@@ -53,7 +53,8 @@ class Schedule:
     drawn then depends on the number of processes."""
     crop_on_device: bool = False
     """Whether all frames are kept, decoded, in the memory of the device that trains, which then
-    cuts search areas itself and does what `augment_on_device` says. For data that fit there."""
+    cuts search areas itself and does what `augment_on_device` says. For data that fit there.
+    Synthetic sources are rendered there when they are drawn, whatever their `max_frames`."""
     checkpoint_minutes: float = 5.0
     validation_examples: int = 400
 

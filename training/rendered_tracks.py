@@ -1,66 +1,97 @@
-"""The sequences of `training.synthetic`, rendered into the memory of the device that trains."""
+"""The sequences of `training.synthetic` as scenes, of which any frame can be rendered any time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from tqdm import tqdm
 
 from tracker_core.synthetic import Scene, SceneSettings
-from training.datasets import Image, View, spread
-from training.device_scenes import DeviceScenes
-from training.synthetic import MIN_VISIBLE, SCENE, lay_out
+from training.datasets import DataError, Image, find_folders
+from training.frames import load_tracks
+from training.sampling import FrameFilter
+from training.sources import Source, photograph_blocks
+from training.synthetic import MIN_VISIBLE, SCENES, lay_out
 
-#: Scenes that are uploaded together; they leave the device when their frames are rendered.
-_GROUP = 16
+if TYPE_CHECKING:
+    from training.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class RenderedTrack:
-    """A `training.frames.Track` whose images uint8 (n, H, W, 3) lie on a device."""
+    """A `training.frames.Track` of the frames of a scene in which the target is seen."""
 
     name: str
     scene: str
     frames: NDArray[np.int64]
     boxes_ltwh: NDArray[np.float64]
-    images: Tensor
+    layout: Scene
     weight: float = 1.0
 
     def image(self, position: int) -> Image:
         """Image uint8 (H, W, 3), RGB, of the frame at a position (0 .. n-1)."""
-        return np.asarray(self.images[position].cpu().numpy(), np.uint8)
+        return self.layout.render(int(self.frames[position])).image
 
 
-def render_tracks(
-    folder: Path,
-    max_frames: int,
-    device: torch.device | str,
-    settings: SceneSettings = SCENE,
-) -> Iterator[RenderedTrack]:
-    """The sequences that `read_synthetic` gives for a folder with `annotations.json`."""
-    laid_out = lay_out(folder, settings)
-    while group := list(islice(laid_out, _GROUP)):
-        yield from _render(group, spread(settings.frames, max_frames), device)
+def find_tracks(source: Source, recipe: Recipe) -> list[Any]:
+    """Tracks of a source of a recipe: stored ones, or rendered ones if the device cuts the crops.
+
+    Raises DataError where the source holds no usable target.
+    """
+    data = Path(recipe.data)
+    if recipe.schedule.crop_on_device and source.kind in SCENES:
+        return lay_out_tracks(source, data, recipe.frames)
+    return load_tracks(source, data, Path(recipe.cache), recipe.frames)
 
 
-def _render(
-    group: list[tuple[View, Scene]], frames: NDArray[np.int64], device: torch.device | str
-) -> Iterator[RenderedTrack]:
-    scenes = DeviceScenes([scene for _, scene in group], device)
-    numbers = torch.arange(len(group)).repeat_interleave(len(frames))
-    visible = scenes.visible(numbers, torch.from_numpy(frames).repeat(len(group))).cpu().numpy()
-    for number, (view, _) in enumerate(group):
-        clear = frames[visible.reshape(len(group), -1)[number] >= MIN_VISIBLE]
-        if not len(clear):
-            continue
-        images, _ = scenes.render_frames(
-            torch.full((len(clear),), number), torch.from_numpy(clear)
+def lay_out_tracks(source: Source, data: Path, frames: FrameFilter) -> list[RenderedTrack]:
+    """Tracks of a source whose photographs are rendered, with all frames that a filter accepts.
+
+    They are laid out on all cores. Raises DataError where there is no usable target.
+    """
+    folders = find_folders(data, source.path, source.exclude)
+    blocks = [(folder, chosen) for folder in folders for chosen in photograph_blocks(folder)]
+    work = partial(_lay_out, settings=SCENES[source.kind], frames=frames)
+    bar = partial(tqdm, desc=f'laying out {source.path}', total=len(blocks), unit='part')
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        try:
+            tracks = list(chain.from_iterable(bar(pool.map(work, blocks), leave=False)))
+        finally:
+            pool.shutdown(cancel_futures=True)
+    if not tracks:
+        raise DataError(
+            f'no usable target in {data / source.path}: every one was too small, hidden or '
+            'refused by the frame filter (section `frames` of the recipe)'
         )
-        boxes = scenes.boxes_ltwh[number, clear]
-        yield RenderedTrack(f'synthetic/{view.sequence}', view.scene, clear, boxes, images)
+    return [replace(track, weight=source.share / len(tracks)) for track in tracks]
+
+
+def _lay_out(
+    block: tuple[Path, slice], settings: SceneSettings, frames: FrameFilter
+) -> list[RenderedTrack]:
+    """Tracks of some photographs of a folder."""
+    cv2.setNumThreads(0)
+    tracks = []
+    shape = settings.size[::-1]
+    folder, chosen = block
+    for view, scene in lay_out(folder, settings, chosen):
+        boxes = [scene.box(frame).as_ltwh() for frame in range(len(scene))]
+        used = [
+            frame
+            for frame, box in enumerate(boxes)
+            if frames.accepts(box, shape) and scene.visible(frame) >= MIN_VISIBLE
+        ]
+        if used:
+            name, numbers = f'synthetic/{view.sequence}', np.array(used, np.int64)
+            ltwh = np.array(boxes, np.float64)[used]
+            tracks.append(RenderedTrack(name, view.scene, numbers, ltwh, scene))
+    return tracks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -65,6 +66,30 @@ def as_images(arrays: Sequence[Array], device: torch.device) -> Tensor:
 def as_table(rows: Sequence[Array] | Array, device: torch.device) -> Tensor:
     """Numbers as float32."""
     return torch.as_tensor(np.asarray(rows), dtype=torch.float32).to(device)
+
+
+def count_bytes(packed: Any) -> int:
+    """Memory of the tensors of what is packed, which may be in lists."""
+    if isinstance(packed, Tensor):
+        return packed.numel() * packed.element_size()
+    return sum(map(count_bytes, _parts(packed)))
+
+
+def moved(packed: Any, device: torch.device) -> Any:
+    """What is packed, with its tensors on a device."""
+    if isinstance(packed, Tensor):
+        return packed.to(device)
+    if isinstance(packed, list):
+        return [moved(each, device) for each in packed]
+    if isinstance(packed, (Objects, Shadows)):
+        return type(packed)(*(moved(each, device) for each in _parts(packed)))
+    return packed
+
+
+def _parts(packed: Any) -> list[Any]:
+    if isinstance(packed, (Objects, Shadows)):
+        return list(vars(packed).values())
+    return packed if isinstance(packed, list) else []
 
 
 def pack_objects(

@@ -22,8 +22,7 @@ from training.augmentation import (
     make_grey,
     reduce_resolution,
 )
-from training.device_crops import PlacedTrack
-from training.frames import Track
+from training.frames import PlacedTrack, Track
 
 Boxes = NDArray[np.float64]
 #: Shortest side of a part of an object, in pixels.
@@ -99,7 +98,7 @@ def plan_example(
     settings: SearchAreaSettings,
     appearance: AppearanceSettings,
 ) -> dict[str, Any]:
-    """`boxes_ltwh` of an example as `make_example` draws it, and what `DeviceFrames.cut` needs.
+    """`boxes_ltwh` of an example as `make_example` draws it, and what `DeviceImages.cut` needs.
 
     Changes of light are left to the device as well.
     """

@@ -33,7 +33,7 @@ from training.readers.index import LAYOUTS, Index, load_index
 from training.readers.recording import box_file, is_recording, read_recording
 from training.readers.target import Selection, Target, Visibility
 from training.sampling import FrameFilter
-from training.synthetic import WIDE_SCENE, read_synthetic
+from training.synthetic import SCENES, WIDE_SCENE, read_synthetic
 from training.tracklets import read_unlabelled
 from training.windows import WindowSettings, read_windows
 
@@ -193,13 +193,18 @@ def find_parts(source: Source, data: Path, cache: Path, key: list[Any]) -> list[
 def _folder_parts(source: Source, folder: Path, key: list[Any]) -> Iterator[Part]:
     """One part of a folder that is read, several of one whose photographs are rendered."""
     read = partial(READERS[source.kind], folder, source.max_frames)
-    if source.kind not in ('synthetic', 'synthetic_wide'):
+    if source.kind not in SCENES:
         yield Part(cache_name(folder, key), read)
         return
-    for start in range(0, count_photographs(folder), _PHOTOGRAPHS_PER_PART):
-        chosen = slice(start, start + _PHOTOGRAPHS_PER_PART)
-        name = cache_name(folder, [*key, start, _PHOTOGRAPHS_PER_PART])
+    for chosen in photograph_blocks(folder):
+        name = cache_name(folder, [*key, chosen.start, _PHOTOGRAPHS_PER_PART])
         yield Part(name, partial(read, chosen=chosen))
+
+
+def photograph_blocks(folder: Path) -> Iterator[slice]:
+    """Which photographs of a folder are rendered together."""
+    for start in range(0, count_photographs(folder), _PHOTOGRAPHS_PER_PART):
+        yield slice(start, start + _PHOTOGRAPHS_PER_PART)
 
 
 def store_missing(

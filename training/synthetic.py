@@ -26,6 +26,8 @@ SCENE = SceneSettings(
 )
 #: The same with more around the target, for search areas of several times its size.
 WIDE_SCENE = replace(SCENE, size=(480, 360), target_size=(0.08, 0.25), scale=(0.6, 1.6))
+#: By kind of source.
+SCENES = {'synthetic': SCENE, 'synthetic_wide': WIDE_SCENE}
 MIN_SIDE = 40
 """Smaller cut-outs, in pixels, are too coarse to be enlarged."""
 MIN_COVER = 0.3

@@ -12,9 +12,9 @@ import torch
 from training.augmentation import AppearanceSettings, reduce_resolution
 from training.datasets import DataError
 from training.dcfst_settings import PairSettings
-from training.device_crops import PlacedTrack, load_frames, place_all, reduce
+from training.device_crops import DeviceFrames, load_frames, place_all, reduce
 from training.examples import make_loader
-from training.frames import StoredTrack
+from training.frames import PlacedTrack, StoredTrack
 from training.loop import Run
 from training.pairs import make_pair
 from training.recipe import SiamFCRecipe, parse_recipe
@@ -138,10 +138,12 @@ def test_an_image_of_several_tracks_is_stored_once(tmp_path: Path) -> None:
     one, two = (
         StoredTrack(name, 'scene', np.array([0]), shared.boxes_ltwh, place, file) for name in 'ab'
     )
-    frames, placed = load_frames([one, _track(1, (10, 10)), two], CPU)
+    images, placed = load_frames([one, _track(1, (10, 10)), two], CPU)
     assert [track.numbers.tolist() for track in placed] == [[0], [1], [0]]
-    assert frames.starts.tolist() == [0, 600] and frames.widths.tolist() == [30, 10]
-    assert (frames.pixels[:600].view(20, 30, 3).flip(-1).numpy() == shared.images[0]).all()
+    (stored,) = images.origins
+    assert isinstance(stored, DeviceFrames)
+    assert stored.starts.tolist() == [0, 600] and stored.widths.tolist() == [30, 10]
+    assert (stored.pixels[:600].view(20, 30, 3).flip(-1).numpy() == shared.images[0]).all()
 
 
 def _recipe(data: Path, tmp_path: Path, **schedule: Any) -> Any:
