@@ -22,7 +22,7 @@ from training.frames import PlacedTrack, StoredTrack, Track
 from training.rendered_tracks import RenderedTrack
 
 Batch = dict[str, Tensor]
-#: Part of the memory that is free which frames may take; the rest is for the training.
+#: Part of the memory that is free which frames and scenes may take; the rest is for the training.
 _LARGEST_SHARE = 0.6
 
 
@@ -52,12 +52,9 @@ class DeviceFrames:
     def crops(self, plan: Batch, size: int) -> Tensor:
         """Crops uint8 (N, size, size, 3) of N places of a plan; see `DeviceImages.cut`."""
         names = ('frames', 'windows', 'last', 'mirrored')
-        moved = (plan[name].to(self.pixels.device, non_blocking=True) for name in names)
-        return self._cut(*moved, size)
-
-    def _cut(
-        self, frames: Tensor, windows: Tensor, last: Tensor, mirrored: Tensor, size: int
-    ) -> Tensor:
+        frames, windows, last, mirrored = (
+            plan[name].to(self.pixels.device, non_blocking=True) for name in names
+        )
         columns, rows = (
             _neighbours(windows[:, axis], windows[:, 2], last[:, axis], size) for axis in (0, 1)
         )

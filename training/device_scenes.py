@@ -138,11 +138,15 @@ class DeviceScenes:
         count = max(_PIXELS // math.prod(shape), 1)
         for start in range(0, len(scenes), count):
             part = slice(start, start + count)
-            index = scenes[part].to(self.device), frames[part].to(self.device)
-            window = windows[part].to(self.device, torch.float32)
+            index = self._moved(scenes[part]), self._moved(frames[part])
+            window = self._moved(windows[part].float())
             images.append(self._draw(index, window, shape, radius))
             seen.append(self._visible(index))
         return torch.cat(images), torch.cat(seen)
+
+    def _moved(self, values: Tensor) -> Tensor:
+        """Values on the device, which is not waited for."""
+        return values.to(self.device, non_blocking=True)
 
     def _check(self, scenes: Tensor, frames: Tensor) -> None:
         """Raise IndexError for what does not exist; a device finds that out too late."""
@@ -156,7 +160,7 @@ class DeviceScenes:
         """Share (n,) of the area of the targets that is in the frame and not covered."""
         self._check(scenes, frames)
         parts = zip(scenes.split(_FRAMES), frames.split(_FRAMES), strict=True)
-        return torch.cat([self._visible((s.to(self.device), f.to(self.device))) for s, f in parts])
+        return torch.cat([self._visible((self._moved(s), self._moved(f))) for s, f in parts])
 
     @torch.no_grad()
     def _visible(self, index: Index) -> Tensor:

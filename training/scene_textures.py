@@ -133,7 +133,7 @@ def _sheet(sprite: Sprite, places: Matrix) -> tuple[Array, Array]:
 
     The edge of every level is transparent: what is sampled beyond it is clamped to its bounds.
     """
-    finest = min(sprite.level(place) for place in places)
+    finest = sprite.level(places[size_at_origin(places).argmax()])
     first, others = sprite.levels[finest], sprite.levels[finest + 1 :]
     width = first.shape[1] + max((level.shape[1] for level in others), default=0)
     height = max(first.shape[0], sum(level.shape[0] for level in others))
