@@ -135,6 +135,29 @@ def test_crops_of_all_origins_keep_their_order(data: Path, tmp_path: Path) -> No
     assert_same_alone(images, plans, found['images'])
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
+def test_gpu_makes_the_same_crops_without_being_waited_for(data: Path, tmp_path: Path) -> None:
+    clips = load_tracks(Source('train/*', 'clips'), data, tmp_path / 'cache', EVERY)
+    mixed = [*lay_out_tracks(WIDE, data, EVERY), *clips]
+    (on_cpu, placed), (on_gpu, _) = (load_frames(mixed, torch.device(d)) for d in ('cpu', 'cuda'))
+    settings = SearchAreaSettings(96, 2.5, 1, 1)
+    batch = collated(
+        *(
+            make_example(t, np.random.default_rng(1), settings, AppearanceSettings())
+            for t in placed
+        )
+    )
+    on_gpu.cut(batch, 96)
+    torch.cuda.set_sync_debug_mode('error')
+    try:
+        found = on_gpu.cut(batch, 96)['images']
+    finally:
+        torch.cuda.set_sync_debug_mode('default')
+    for image, expected in zip(found.cpu(), on_cpu.cut(batch, 96)['images'], strict=True):
+        assert difference(image, expected.numpy()) < 0.05
+
+
 def plan_of(track: PlacedTrack, position: int, window: tuple[int, int, int]) -> dict[str, Any]:
     ends = np.array(window[:2]) + window[2] - 1
     return {
@@ -199,8 +222,8 @@ def test_a_run_mixes_clips_and_rendered_tracks(data: Path, tmp_path: Path) -> No
     run = Run(recipe_of(data, tmp_path), tmp_path / 'run')
     assert not list((tmp_path / 'cache').glob('photos-*')), 'nothing is stored'
     batch = next(iter(make_loader(run.training, EpochSampler(0, 8), run.schedule)))
-    (count,) = {len(run._frames.origins[0])}
-    is_rendered = batch['frames'] >= count
+    assert run._frames is not None
+    is_rendered = batch['frames'] >= len(run._frames.origins[0])
     assert is_rendered.any() and not is_rendered.all()
     moved = run._to_device(batch)
     assert moved['images'].shape == (4, 2, 64, 64, 3)
