@@ -43,12 +43,12 @@ class RenderedTrack:
 
 
 def find_tracks(source: Source, recipe: Recipe) -> list[Any]:
-    """Tracks of a source of a recipe: stored ones, or rendered ones if the device cuts the crops.
+    """Tracks of a source of a recipe: stored ones, or where it says so rendered ones.
 
     Raises DataError where the source holds no usable target.
     """
-    data = Path(recipe.data)
-    if recipe.schedule.crop_on_device and source.kind in SCENES:
+    data, schedule = Path(recipe.data), recipe.schedule
+    if schedule.crop_on_device and schedule.render_on_device and source.kind in SCENES:
         return lay_out_tracks(source, data, recipe.frames)
     return load_tracks(source, data, Path(recipe.cache), recipe.frames)
 

@@ -211,6 +211,7 @@ def recipe_of(data: Path, tmp_path: Path, **schedule: Any) -> Any:
                 'validation_examples': 2,
                 'workers': 0,
                 'crop_on_device': True,
+                'render_on_device': True,
                 'device': 'cpu',
                 **schedule,
             },
@@ -254,8 +255,11 @@ def test_check_data_counts_and_shows_rendered_frames(data: Path, tmp_path: Path)
     assert cv2.imread(str(tmp_path / 'sheet.png')) is not None
 
 
-def test_without_the_device_frames_are_stored_as_before(data: Path, tmp_path: Path) -> None:
-    run = Run(recipe_of(data, tmp_path, crop_on_device=False), tmp_path / 'run')
+@pytest.mark.parametrize('left_out', ['crop_on_device', 'render_on_device'])
+def test_without_the_device_frames_are_stored_as_before(
+    data: Path, tmp_path: Path, left_out: str
+) -> None:
+    run = Run(recipe_of(data, tmp_path, **{left_out: False}), tmp_path / 'run')
     assert list((tmp_path / 'cache').glob('photos-*/frames.bin'))
     synthetic = [t for t in run.training.tracks if t.name.startswith('synthetic/')]
     assert synthetic and all(len(track.frames) <= 2 for track in synthetic)
