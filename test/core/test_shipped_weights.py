@@ -3,11 +3,12 @@
 With fewer copies of the first frame than usual, for speed.
 """
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from tracker_core import TrackState, build_tracker
+from tracker_core import Box, TrackState, build_tracker
 from tracker_core.synthetic import SceneSettings, render_sequence
 from tracker_core.weights import shipped
 
@@ -44,3 +45,22 @@ def test_they_follow_a_target_and_notice_that_it_is_gone(name, device, scene):
 def test_no_other_weights_are_shipped():
     """Each of them has been looked at in a test."""
     assert set(shipped()) == {'siamfc', 'dimp18', 'dcfst18', 'fcot18'}
+
+
+@pytest.mark.parametrize('name', ['dimp18', 'fcot18'])
+def test_the_box_of_a_tiny_target_does_not_grow(name, scene):
+    """Seen with FCOT in an enlarged search region: sides of usual targets, larger every frame."""
+    factor = 7.0 / np.sqrt(scene[0].box.width * scene[0].box.height)
+    small = [
+        cv2.resize(f.image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        for f in scene
+    ]
+    boxes = [Box(*(factor * side for side in f.box.as_ltwh())) for f in scene]
+    tracker = build_tracker(name, device='cpu', settings={'rotations': [], 'blurs': []})
+    tracker.initialize(small[0], boxes[0])
+    found = [tracker.track(image).box for image in small[1:]]
+    ratios = [
+        np.sqrt(box.width * box.height / (truth.width * truth.height))
+        for box, truth in zip(found, boxes[1:], strict=True)
+    ]
+    assert max(ratios) < 2 and min(ratios) > 0.5
