@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from tracker_core.benchmark.process_pool import usable_cores
 from tracker_core.synthetic import SceneSettings
 from training.datasets import DataError, Image
 from training.device_scenes import DeviceScenes
@@ -247,7 +247,7 @@ def _key(track: Track, position: int) -> tuple[Any, ...]:
 
 
 def _decode(wanted: list[tuple[Track, int]]) -> list[Image]:
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         decoded = pool.map(lambda each: each[0].image(each[1]), wanted)
         return list(tqdm(decoded, 'decoding frames', len(wanted), unit='frame', leave=False))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from tracker_core.benchmark.process_pool import usable_cores
 from tracker_core.synthetic import Scene, SceneSettings
 from training.datasets import DataError, Image, find_folders
 from training.frames import load_tracks
@@ -62,7 +62,7 @@ def lay_out_tracks(source: Source, data: Path, frames: FrameFilter) -> list[Rend
     blocks = [(folder, chosen) for folder in folders for chosen in photograph_blocks(folder)]
     work = partial(_lay_out, settings=SCENES[source.kind], frames=frames)
     bar = partial(tqdm, desc=f'laying out {source.path}', total=len(blocks), unit='part')
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ProcessPoolExecutor(usable_cores()) as pool:
         try:
             tracks = list(chain.from_iterable(bar(pool.map(work, blocks), leave=False)))
         finally:

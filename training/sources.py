@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -18,6 +17,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from tqdm import tqdm
 
+from tracker_core.benchmark.process_pool import usable_cores
 from tracker_core.settings import override
 from training.datasets import (
     DataError,
@@ -216,7 +216,7 @@ def store_missing(
         return
     keep_out_of_version_control(cache)
     bar = partial(tqdm, desc=f'reading {source.path}', total=len(missing), unit='part')
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ProcessPoolExecutor(usable_cores()) as pool:
         waiting = [pool.submit(store, part, cache / part.name) for part in missing]
         try:
             for each in bar(as_completed(waiting), leave=False):

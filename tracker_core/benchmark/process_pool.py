@@ -20,6 +20,13 @@ Report = Callable[[int], None]
 _THREAD_VARIABLES = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS')
 
 
+def usable_cores() -> int:
+    """How many cores this process may use; of all, where the system does not say (macOS)."""
+    if hasattr(os, 'sched_getaffinity'):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @dataclass(frozen=True)
 class Advanced(Generic[T]):
     """A running task got further."""

@@ -17,7 +17,13 @@ from tqdm import tqdm
 
 from tracker_core.benchmark.dataset import BenchmarkSequence, Dataset
 from tracker_core.benchmark.frame_supply import FrameSupply, KeptFrames
-from tracker_core.benchmark.process_pool import Advanced, Finished, Report, run_isolated
+from tracker_core.benchmark.process_pool import (
+    Advanced,
+    Finished,
+    Report,
+    run_isolated,
+    usable_cores,
+)
 from tracker_core.benchmark.results import ResultFolder
 from tracker_core.benchmark.spent import (
     NOTE,
@@ -153,8 +159,7 @@ def images_ahead(options: RunOptions) -> int:
 
     There, reading would take its time from the tracker whose speed is measured.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-    return _AHEAD if options.workers * options.threads < (cores or 1) else 0
+    return _AHEAD if options.workers * options.threads < usable_cores() else 0
 
 
 def _events(jobs: List[Job], options: RunOptions) -> Iterator[Advanced[Job] | Finished[Job]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tracker_core.benchmark.process_pool import Advanced, Finished, run_isolated
+from tracker_core.benchmark.process_pool import Advanced, Finished, run_isolated, usable_cores
 
 MODULE = """
 import os, signal, sys
@@ -101,3 +101,11 @@ def test_a_process_stays_with_a_topic(functions):
     assert [event.result for event in events][-1] == ['a1', 'a2', 'a3', 'b1', 'b2', 'c1']
     events = run_isolated(functions.remember, tasks)
     assert [event.result for event in events][-1] == tasks
+
+
+def test_cores_where_the_system_names_none(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr('os.sched_getaffinity', lambda _: {1, 5, 6}, raising=False)
+    assert usable_cores() == 3
+    monkeypatch.delattr('os.sched_getaffinity')
+    monkeypatch.setattr('os.cpu_count', lambda: 7)
+    assert usable_cores() == 7
