@@ -147,7 +147,9 @@ class OverlapPredictor:
         levels = zip(embedding, _LEVELS, (self.tensors[1:4], self.tensors[4:]), strict=True)
         for maps, (size, scale), (matrix, bias, weight) in levels:
             pooled = PooledBoxes(maps, boxes, size, scale)
-            hidden = torch.addmm(bias, pooled.values.flatten(0, 1).flatten(1), matrix.T)
+            # The large matrix comes first because a CPU reorders the second one in every product.
+            values = pooled.values.flatten(0, 1).flatten(1).T
+            hidden = torch.addmm(bias[:, None], matrix, values).T
             predictions = predictions + hidden.relu() @ weight[0]
             back = (weight * (hidden > 0)) @ matrix
             gradient += pooled.box_gradient(back.view_as(pooled.values))

@@ -116,8 +116,8 @@ class ResNet(nn.Module):
         unknown = set(layers) - self.channels.keys()
         if unknown or not layers:
             raise ValueError(f'no layers {sorted(unknown)}; there are {", ".join(self.channels)}')
-        features = functional.relu(self.bn1(self.conv1(images)))
-        features = functional.max_pool2d(features, 3, 2, padding=1)
+        # The ReLU may as well follow the pooling, where there is a quarter to compute.
+        features = functional.max_pool2d(self.bn1(self.conv1(images)), 3, 2, padding=1).relu()
         wanted = {}
         for name in self.channels:
             features = self.get_submodule(name)(features)

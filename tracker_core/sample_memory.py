@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -34,7 +35,7 @@ class SampleMemory:
                 f'{count} samples of the first frame do not fit into a memory of {capacity}: '
                 'raise its size or use fewer augmentations'
             )
-        self._features = features.new_empty((capacity, *features.shape[1:]))
+        self._features = _room(features, capacity)
         self._boxes = boxes_ltwh.new_zeros((capacity, 4))
         self._features[:count], self._boxes[:count] = features, boxes_ltwh
         self._weights = np.zeros(capacity, np.float32)
@@ -92,3 +93,14 @@ class SampleMemory:
             weights /= minimum + weights[initial:].sum()
             weights[:initial] = minimum / initial
         return weights
+
+
+def _room(features: Tensor, capacity: int) -> Tensor:
+    """Memory for `capacity` features in the order of the given ones."""
+    last = features.dim() == 4 and features.is_contiguous(memory_format=torch.channels_last)
+    return torch.empty(
+        (capacity, *features.shape[1:]),
+        dtype=features.dtype,
+        device=features.device,
+        memory_format=torch.channels_last if last else torch.contiguous_format,
+    )

@@ -42,7 +42,13 @@ def correlate(features: Tensor, filters: Tensor) -> Tensor:
     count, targets, channels, height, width = features.shape
     size, several = filters.shape[-1], filters.shape[1:-3]
     taps = filters.flip(-2, -1).flatten(-2).transpose(-2, -1).reshape(targets, -1, channels)
-    products = torch.matmul(taps.to(features.dtype), features.flatten(3)).to(filters.dtype)
+    taps, cells = taps.to(features.dtype), features.flatten(3)
+    if features.stride(2) == 1:
+        # Channels last: the product in this order does without a copy of the features.
+        products = torch.matmul(cells.transpose(2, 3), taps.transpose(1, 2)).transpose(2, 3)
+    else:
+        products = torch.matmul(taps, cells)
+    products = products.to(filters.dtype)
     grow = 1 - size % 2
     scores = functional.fold(
         products.flatten(0, 1), (height + grow, width + grow), size, padding=size - 1 - size // 2

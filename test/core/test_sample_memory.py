@@ -29,6 +29,15 @@ def test_weights_and_slots_over_the_published_run(parity):
         assert (samples.boxes_ltwh[slot] == 1000 + step).all()
 
 
+@pytest.mark.parametrize('order', [torch.channels_last, torch.contiguous_format])
+def test_features_keep_their_order_in_memory(order):
+    features = torch.rand(2, 3, 4, 5).contiguous(memory_format=order)
+    samples = SampleMemory(features, torch.zeros(2, 4), 4)
+    samples.insert(torch.ones(3, 4, 5), torch.zeros(4), 0.1)
+    assert samples.features.is_contiguous(memory_format=order)
+    assert torch.equal(samples.features, torch.cat([features, torch.ones(1, 3, 4, 5)]))
+
+
 def test_starts_with_equal_weights():
     samples = memory()
     assert samples.weights.tolist() == [0.5, 0.5] and len(samples) == 2

@@ -51,6 +51,17 @@ def test_several_filters_per_target_are_applied_at_once():
         torch.testing.assert_close(found[:, :, index], correlate(features, filters[:, index]))
 
 
+@pytest.mark.parametrize('filters', [(2, 3, 4, 4), (2, 5, 3, 3, 3)])
+def test_the_order_of_features_in_memory_does_not_matter(filters):
+    torch.manual_seed(0)
+    features, filters = torch.randn(8, 3, 6, 7), torch.randn(filters)
+    last = features.contiguous(memory_format=torch.channels_last).view(4, 2, 3, 6, 7)
+    assert last.stride(2) == 1
+    torch.testing.assert_close(
+        correlate(last, filters), correlate(features.view(4, 2, 3, 6, 7), filters)
+    )
+
+
 def test_bfloat16_features_give_scores_and_gradients_in_the_type_of_the_filter():
     features, _, _ = _samples(dtype=torch.float32)
     filters = _filters(dtype=torch.float32)

@@ -71,6 +71,6 @@ class Optics:
             lit = image[rows].astype(np.float32)
             lit *= light[rows]
             lit += noise[rows]
-            np.rint(lit, out=lit)
-            finished[rows] = np.maximum(np.minimum(lit, 255, out=lit), 0, out=lit)
+            # Rounds, and cuts off above 255.
+            cv2.convertScaleAbs(np.maximum(lit, 0, out=lit), finished[rows])
         return finished

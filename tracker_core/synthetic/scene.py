@@ -106,13 +106,12 @@ class Scene:
         image = self._draw_ground(index)
         for sprite, places in self.others:
             self._draw(image, sprite, places, index)
-        if with_target:
-            self._draw(image, self.target, self.places, index)
+        drawn = self._draw(image, self.target, self.places, index) if with_target else None
         occluding = self._occluding(index, self._corners)
         for patch in occluding:
             paste(image, patch)
         finished = self.optics.apply(image, index, self.noise_start(index))
-        return SyntheticFrame(finished, self.box(index), self._visible(index, occluding))
+        return SyntheticFrame(finished, self.box(index), self._visible(index, occluding, drawn))
 
     def box(self, index: int) -> Box:
         """Box of the target in frame `index`, as in `SyntheticFrame`, without rendering it."""
@@ -126,7 +125,7 @@ class Scene:
         area = transform(self.places[index], self.target.corners)
         return self._visible(index, self._occluding(index, area))
 
-    def _visible(self, index: int, occluding: list[Patch]) -> float:
+    def _visible(self, index: int, occluding: list[Patch], drawn: Patch | None = None) -> float:
         width, height = self.settings.size
         corners = transform(self.places[index], self.target.corners)
         if not occluding and (corners >= 0).all() and (corners <= (width, height)).all():
@@ -136,7 +135,7 @@ class Scene:
             rows, columns = above.alpha.shape
             part = opacity[above.top : above.top + rows, above.left : above.left + columns]
             np.maximum(part, above.alpha, out=part)
-        patch = self.target.warp(self.places[index])
+        patch = drawn or self.target.warp(self.places[index])
         total = float(patch.alpha.sum(dtype=np.float64)) / 255
         return min(seen_through(patch, opacity) / total, 1.0) if total > 0 else 0.0
 
@@ -174,8 +173,8 @@ class Scene:
         )
         return image.astype(np.uint8, copy=False)
 
-    def _draw(self, image: Image, sprite: Sprite, places: Matrix, index: int) -> None:
-        """Draw one object with its shadow and motion blur."""
+    def _draw(self, image: Image, sprite: Sprite, places: Matrix, index: int) -> Patch:
+        """Draw one object with its shadow and motion blur; return it without them."""
         motion = self.movement(places)[index]
         reach = int(np.ceil(np.abs(motion).max() / 2)) + 1
         patch = sprite.warp(places[index], margin=reach)
@@ -185,6 +184,7 @@ class Scene:
             below = Patch(patch.rgba, patch.left + offset, patch.top + 2 * offset)
             darken(image, below, self.settings.shadow, SHADOW_SPREAD * diameter)
         paste(image, Patch(streak(patch.rgba, motion), patch.left, patch.top))
+        return patch
 
     @property
     def _corners(self) -> NDArray[np.float64]:

@@ -109,7 +109,11 @@ class Sprite:
             @ similarity(0.5, 0.5)
         )
         size = int(right - left), int(bottom - top)
-        rgba = cv2.warpPerspective(self.levels[level], to_patch, size, flags=cv2.INTER_LINEAR)
+        if to_patch[2, 0] == to_patch[2, 1] == 0:
+            to_patch /= to_patch[2, 2]
+            rgba = cv2.warpAffine(self.levels[level], to_patch[:2], size, flags=cv2.INTER_LINEAR)
+        else:
+            rgba = cv2.warpPerspective(self.levels[level], to_patch, size, flags=cv2.INTER_LINEAR)
         return Patch(rgba.astype(np.uint8, copy=False), int(left), int(top))
 
     def level(self, matrix: Matrix) -> int:
@@ -135,7 +139,7 @@ def darken(image: Image, patch: Patch, strength: float, spread: float) -> None:
     border = int(3 * spread)
     alpha = cv2.extractChannel(patch.rgba, 3)
     alpha = cv2.copyMakeBorder(alpha, *(border,) * 4, cv2.BORDER_CONSTANT)
-    soft = cv2.GaussianBlur(alpha, (0, 0), max(spread, 0.5))
+    soft = _soften(alpha.astype(np.uint8, copy=False), max(spread, 0.5))
     shade = cv2.convertScaleAbs(soft, alpha=strength).astype(np.uint8, copy=False)
     window = _window(image.shape[:2], shade, patch.left - border, patch.top - border)
     if window is None:
@@ -143,6 +147,22 @@ def darken(image: Image, patch: Patch, strength: float, spread: float) -> None:
     rows, columns, inside = window
     rest = cv2.cvtColor(cv2.bitwise_not(shade[inside]), cv2.COLOR_GRAY2RGB)
     cv2.multiply(image[rows, columns], rest, image[rows, columns], scale=1 / 255)
+
+
+def _soften(alpha: Image, sigma: float) -> Image:
+    """Blur (h, w) by a Gaussian; wide ones on a smaller image, which shows nothing less."""
+    factor = 1
+    while sigma / factor >= 4:
+        factor *= 2
+    height, width = alpha.shape
+    small = alpha
+    if factor > 1:
+        size = -(-width // factor), -(-height // factor)
+        small = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    soft = cv2.GaussianBlur(small, (0, 0), sigma / factor)
+    if factor > 1:
+        soft = cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR)
+    return soft.astype(np.uint8, copy=False)
 
 
 def seen_through(patch: Patch, opacity: Image) -> float:

@@ -110,30 +110,35 @@ def test_first_frame(trace):
         assert (model.filters - stored).norm() < 0.1 * stored.norm()
 
 
+def start_from_the_stored_filters(models, data):
+    for model, key in ((models.coarse, 'filter18'), (models.fine, 'filter72')):
+        model.filters = model.first = torch.from_numpy(data[f'init/{key}'])
+
+
 @torch.inference_mode()
 def test_scores_of_the_stored_models(trace):
     data, tracker, frames = trace
     target = copy.copy(tracker._target)
     models = target.models = copy.deepcopy(target.models)
-    for model, key in ((models.coarse, 'filter18'), (models.fine, 'filter72')):
-        model.filters = model.first = torch.from_numpy(data[f'init/{key}'])
+    start_from_the_stored_filters(models, data)
     features, _ = tracker._embed(tracker._cut(target, frames[1]).pixels[None])
     scores = models.score(features, 72)
     np.testing.assert_allclose(scores, data['step/scores'][0, 0, 0], rtol=0, atol=2e-5)
 
 
 def test_tracked_frames(trace):
-    """By itself from the first frame on: early updates, the best of an interval, hard negatives.
+    """All frames in a row: early updates, the best of an interval, hard negatives.
 
-    Boxes are compared as long as the reference repeats itself.
+    From the filters that the reference learned on the first frame: where rounding changes them
+    more than anything else does, decisions would depend on the processor.
     """
     data, tracker, frames = trace
-    for index, frame in enumerate(frames[1:9]):
+    start_from_the_stored_filters(tracker._target.models, data)
+    assert len(data['step/flag']) == len(frames) - 1
+    for index, frame in enumerate(frames[1:]):
         box, target = tracker.track(frame).box, tracker._target
         assert tracker.flag.value == data['step/flag'][index]
         assert len(target.models.fine.memory) == data['step/num_stored'][index]
-        if index >= 5:
-            continue
         stored = {key: data[f'step/{key}'][index] for key in ('bbox', 'prev_pos', 'target_scale')}
         np.testing.assert_allclose(box.as_ltwh(), stored['bbox'], rtol=0, atol=1e-2)
         np.testing.assert_allclose(target.peak[::-1], stored['prev_pos'], rtol=0, atol=1e-3)
