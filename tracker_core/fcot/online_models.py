@@ -173,13 +173,18 @@ class OnlineModels:
         self._best: _Sample | None = None
 
     def score(self, features: Features, size: int) -> Tensor:
-        """Weighted sum (size, size) of the scores of both classifiers, in float32."""
+        """Weighted sum (size, size) of the scores of both classifiers, in float32.
+
+        One alone counts fully, whatever its weight.
+        """
         coarse = fine = None
         if self.coarse is not None and features.coarse is not None:
             coarse = self.coarse.score(features.coarse)
         if self.fine is not None and features.fine is not None:
             fine = self.fine.score(features.fine)
         weights = self.settings.coarse_weight, self.settings.fine_weight
+        if 0 in weights:
+            weights = (1.0, 1.0)
         return fuse_scores(coarse, fine, weights, size)[0, 0]
 
     def predict_sides(self, features: Features, cell: tuple[int, int]) -> list[float]:

@@ -68,9 +68,10 @@ class FCOTSettings:
     fine_latest: float = 1.0
     side_latest: float = 1.0
     coarse_weight: float = 0.9
-    """Of the coarse scores in the sum (alpha in equation 1); 0 leaves them out (table 1)."""
+    """Of the coarse scores in the sum (alpha in equation 1); 0 leaves them out (table 1), and the
+    fine ones alone count fully."""
     fine_weight: float = 0.1
-    """Of the fine scores (beta)."""
+    """Of the fine scores (beta), likewise."""
 
     window: bool = False
     not_found: float = 0.25
