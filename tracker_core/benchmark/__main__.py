@@ -122,8 +122,10 @@ def _add_pack(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_speed(parser: argparse.ArgumentParser) -> None:
+    # One of each network: variants of it are as fast, and others run on random weights if named.
+    own = filter(_has_weights, tracker_names())
     quick = (name for name in available_baselines() if name != 'mil')
-    _add_trackers(parser, (*tracker_names(), *quick))
+    _add_trackers(parser, (*own, *quick))
     parser.add_argument('--frames', type=int, default=60)
     parser.add_argument('--threads', type=int, help='of PyTorch and OpenCV (default: theirs)')
     parser.set_defaults(command=_speed)

@@ -135,6 +135,15 @@ def test_without_names_all_trackers_with_weights_run(folders, tmp_path: Path, ca
     assert 'no weights are shipped for dimp50' in capsys.readouterr().err
 
 
+def test_speed_is_of_one_tracker_per_network_with_weights(monkeypatch):
+    asked = []
+    monkeypatch.setattr('tracker_core.benchmark.__main__._speed', lambda words: asked.append(words))
+    main(['speed'])
+    names = asked[0].trackers.split(',')
+    assert {'siamfc', 'dimp18', 'dcfst18', 'fcot18', 'csrt', 'kcf'} <= set(names)
+    assert not {'dimp18_vot18', 'fcot_otb', 'siamfc5', 'dimp50', 'mil'} & set(names)
+
+
 def test_speed_prints_a_table(capsys):
     assert main(['speed', '--trackers', 'mil', '--frames', '10', '--threads', '1']) == 0
     assert '| mil' in capsys.readouterr().out
