@@ -14,6 +14,8 @@ Pairs = tuple[tuple[float, float], ...]
 class FCOTSettings:
     """Values published for LaSOT; sizes in pixels, pairs as (y, x).
 
+    The search for a lost target is not published: `recovery_regions=0` is without it.
+
     "Coarse" and "fine" are the classifiers with 18 and 72 cells on a side.
     """
 
@@ -92,6 +94,10 @@ class FCOTSettings:
     """Confidence below which a frame counts like one without a target."""
     lost_after: int = 3
     """Such frames in a row until the state is LOST."""
+    recovery_regions: int = 2
+    """Regions elsewhere that are searched per frame while the state is LOST; 0: as published."""
+    recovery_confidence: float = 0.5
+    """Confidence from which a lost target is found again in such a region."""
     precision: Precision = 'auto'
     """Of the network; 'auto' is bfloat16 on CPUs that compute in it, else float32."""
     seed: int = 0
@@ -166,4 +172,5 @@ VOT18 = replace(
     hard_negative_threshold=0.45,
     displacement=0.7,
     window=True,
+    recovery_regions=0,
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from tracker_core.fcot.online_models import Features, OnlineModels
 from tracker_core.fcot.settings import FCOTSettings
 from tracker_core.fcot.side_regression import STRIDE
 from tracker_core.inference import choose_dtype, prepare
+from tracker_core.recovery import Recovery
 from tracker_core.resnet import STRIDES, normalize
 from tracker_core.score_map import (
     DistractorThresholds,
@@ -37,7 +38,14 @@ from tracker_core.score_map import (
     judge_peaks,
 )
 from tracker_core.search_region import Patch, Pixels, box_in_patch, sample_patch
-from tracker_core.tracker import MIN_SIDE, Estimate, Image, check_box, check_image
+from tracker_core.tracker import (
+    MIN_SIDE,
+    Estimate,
+    Image,
+    TrackState,
+    check_box,
+    check_image,
+)
 from tracker_core.transfer import upload
 
 #: (x, y), or (width, height).
@@ -46,6 +54,19 @@ Point = tuple[float, float]
 _SHORTEST = 10.0
 #: Height of the published window, whose square is its peak, and cells beyond its end.
 _WINDOW_AMPLITUDE, _WINDOW_EXCESS = 0.2, 2
+#: Distance between the regions that are searched for a lost target, relative to their side.
+_SPACING = 0.6
+
+
+@dataclass(frozen=True)
+class _View:
+    """A search region, what the network makes of it, and the decision on it."""
+
+    patch: Patch
+    features: Features
+    scores: Map
+    peak: Peak
+    flag: Flag
 
 
 @dataclass
@@ -63,7 +84,14 @@ class _Target:
     """Size of the first box in pixels of the search region."""
     models: OnlineModels
     judge: StateJudge
+    recovery: Recovery
     frames: int = 0
+
+    def scale_of(self, size: Point) -> float:
+        """Scale at which a target of this size is looked at."""
+        unit = self.unit_size
+        scale = math.sqrt(size[0] * size[1] / (unit[0] * unit[1]))
+        return max(self.scale_limits[0], min(scale, self.scale_limits[1]))
 
     @property
     def box(self) -> Box:
@@ -146,6 +174,7 @@ class FCOTTracker:
             unit_size=(size[0] / scale, size[1] / scale),
             models=models,
             judge=judge,
+            recovery=Recovery(center, size),
         )
         self._scores = self._flag = None
 
@@ -157,18 +186,18 @@ class FCOTTracker:
             raise RuntimeError('track() before initialize(): call initialize(image, box) first')
         target = self._target
         target.frames += 1
-        patch = self._cut(target, image)
-        features = self._embed(patch.pixels[None])[0]
-        scores = target.models.score(features, self._cells).cpu().numpy()
-        peak, flag = self._localize(target, patch, scores)
-        at, found = self._measure(target, patch, peak, features, image)
-        flag = self._doubt(target, found, flag)
+        view = self._look(target, image)
+        if recovering := target.judge.lost and self.settings.recovery_regions > 0:
+            view = self._search(target, image, view)
+        at, found = self._measure(target, view, image)
+        flag = self._doubt(target, found, view.flag)
         if flag is not Flag.NOT_FOUND:
             self._move(target, at, found)
-        if flag in (Flag.NORMAL, Flag.HARD_NEGATIVE):
-            self._learn(target, patch, peak, features, flag)
-        self._scores, self._flag = scores, flag
-        return self._estimate(target, float(scores.max()), flag)
+        doubtful = recovering and self._confidence(view) < self.settings.lost_threshold
+        if flag in (Flag.NORMAL, Flag.HARD_NEGATIVE) and not doubtful:
+            self._learn(target, view, flag)
+        self._scores, self._flag = view.scores, flag
+        return self._estimate(target, view, flag)
 
     @property
     def _patch_size(self) -> tuple[int, int]:
@@ -213,6 +242,33 @@ class FCOTTracker:
         patch = sample_patch(image, center, region, expanded)
         return np.stack([augment(patch.pixels, output) for augment in augmentations])
 
+    def _look(self, target: _Target, image: Image) -> _View:
+        """Search around the target's place."""
+        patch = self._cut(target, image)
+        features = self._embed(patch.pixels[None])[0]
+        scores = target.models.score(features, self._cells).cpu().numpy()
+        return _View(patch, features, scores, *self._localize(target, patch, scores))
+
+    def _search(self, target: _Target, image: Image, view: _View) -> _View:
+        """Search for a lost target elsewhere too; `view` is that around its place.
+
+        The target moves on as published in that one, and to another only where it is surely seen.
+        """
+        settings, recovery = self.settings, target.recovery
+        best, place = view, target
+        scale = target.scale_of(recovery.size)
+        spacing = _SPACING * settings.image_size * scale
+        for _ in range(settings.recovery_regions):
+            center = recovery.next_center(spacing, image.shape[1::-1], target.peak)
+            there = replace(target, center=center, size=recovery.size, peak=center, scale=scale)
+            other = self._look(there, image)
+            if other.scores.max() > best.scores.max():
+                best, place = other, there
+        if self._confidence(best) < settings.recovery_confidence:
+            return view
+        target.center, target.size, target.scale = place.center, place.size, place.scale
+        return best
+
     def _cut(self, target: _Target, image: Image) -> Patch:
         """Search region around where the target was found last."""
         side = target.scale * self.settings.image_size
@@ -229,13 +285,14 @@ class FCOTTracker:
         )
 
     def _measure(
-        self, target: _Target, patch: Patch, peak: Peak, features: Features, image: Image
+        self, target: _Target, view: _View, image: Image
     ) -> tuple[Point, tuple[float, float, float, float]]:
         """Position of the peak in the image, and (left, top, right, bottom) around it."""
+        patch, peak = view.patch, view.peak
         cell = patch.scale * STRIDE
         x = patch.center[0] + cell * peak.offset[0]
         y = patch.center[1] + cell * peak.offset[1]
-        sides = target.models.predict_sides(features, (peak.row, peak.column))
+        sides = target.models.predict_sides(view.features, (peak.row, peak.column))
         left, right, top, bottom = (cell * side for side in sides)
         limit = float(max(image.shape[:2]))
         found = [min(max(at, 1.0), limit) for at in (x - left, y - top, x + right, y + bottom)]
@@ -259,29 +316,30 @@ class FCOTTracker:
         target.peak = peak
         target.center, size = _center_and_size(found)
         target.size = max(size[0], MIN_SIDE), max(size[1], MIN_SIDE)
-        unit = target.unit_size
-        scale = math.sqrt(target.size[0] * target.size[1] / (unit[0] * unit[1]))
-        target.scale = max(target.scale_limits[0], min(scale, target.scale_limits[1]))
+        target.scale = target.scale_of(target.size)
 
-    def _learn(
-        self, target: _Target, patch: Patch, peak: Peak, features: Features, flag: Flag
-    ) -> None:
-        corners = patch.to_patch(target.center, target.size)
+    def _learn(self, target: _Target, view: _View, flag: Flag) -> None:
+        corners = view.patch.to_patch(target.center, target.size)
         box = upload(torch.tensor(corners, dtype=torch.float32), self.device)
         target.models.learn(
-            features,
+            view.features,
             box,
-            peak.score,
+            view.peak.score,
             target.frames,
             hard_negative=flag is Flag.HARD_NEGATIVE,
         )
 
-    def _estimate(self, target: _Target, peak: float, flag: Flag) -> Estimate:
-        settings = self.settings
-        confidence = logistic(peak, settings.confidence_offset, settings.confidence_slope)
+    def _confidence(self, view: _View) -> float:
+        settings, peak = self.settings, float(view.scores.max())
+        return logistic(peak, settings.confidence_offset, settings.confidence_slope)
+
+    def _estimate(self, target: _Target, view: _View, flag: Flag) -> Estimate:
+        confidence = self._confidence(view)
         state = target.judge.judge(
             confidence, found=flag is not Flag.NOT_FOUND, certain=flag is not Flag.UNCERTAIN
         )
+        if state is TrackState.TRACKING:
+            target.recovery.trust(target.peak, target.size)
         return Estimate(target.box, confidence, state)
 
 

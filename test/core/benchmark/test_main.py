@@ -137,7 +137,9 @@ def test_without_names_all_trackers_with_weights_run(folders, tmp_path: Path, ca
 
 def test_speed_is_of_one_tracker_per_network_with_weights(monkeypatch):
     asked = []
-    monkeypatch.setattr('tracker_core.benchmark.__main__._speed', lambda words: asked.append(words))
+    monkeypatch.setattr(
+        'tracker_core.benchmark.__main__._speed', lambda words: asked.append(words)
+    )
     main(['speed'])
     names = asked[0].trackers.split(',')
     assert {'siamfc', 'dimp18', 'dcfst18', 'fcot18', 'csrt', 'kcf'} <= set(names)

@@ -12,8 +12,8 @@ from tracker_core import Box, TrackState
 from tracker_core.fcot.network import fcot18
 from tracker_core.fcot.online_models import OnlineModels
 from tracker_core.fcot.settings import FCOTSettings
-from tracker_core.fcot.tracker import FCOTTracker
-from tracker_core.score_map import Flag
+from tracker_core.fcot.tracker import FCOTTracker, _View
+from tracker_core.score_map import Flag, Peak
 from tracker_core.settings import override
 
 LIGHT = {
@@ -131,6 +131,78 @@ def test_a_weak_peak_moves_nothing_and_teaches_nothing(scripted, frames):
     assert estimate.box.as_ltwh() == pytest.approx(BOX.as_ltwh())
     assert tracker._target.models.learned == []
     assert tracker.response_map.max() == pytest.approx(0.2)
+
+
+@pytest.fixture
+def hide(shared, frames, monkeypatch):
+    """A tracker that sees its target in one place only; notes where it looks, and learns."""
+
+    def start(place, score, regions=2):
+        settings = override(
+            shared.settings,
+            {
+                'recovery_regions': regions,
+                'confidence_offset': 0.5,
+                'confidence_slope': 10.0,
+            },
+        )
+        monkeypatch.setattr(shared, 'settings', settings)
+        shared.initialize(frames[0], BOX)
+        shared.regions = []
+        models = shared._target.models = Scripted((0, 0), [1.5, 1.5, 1.5, 1.5])
+
+        def look(target, image):
+            patch = shared._cut(target, image)
+            shared.regions.append(patch.center)
+            cell = 4 * patch.scale
+            offset = tuple((place[axis] - patch.center[axis]) / cell for axis in (0, 1))
+            seen = score if max(map(abs, offset)) < 12 else 0.0
+            peak = Peak(0, 0, seen, offset if seen else (0.0, 0.0))
+            flag = Flag.NORMAL if seen >= 0.25 else Flag.NOT_FOUND
+            return _View(patch, None, np.full((24, 24), seen, np.float32), peak, flag)
+
+        monkeypatch.setattr(shared, '_look', look)
+        return shared, models
+
+    return start
+
+
+def test_a_lost_target_is_found_again_elsewhere(hide, frames):
+    tracker, models = hide((150, 60), 0.9)
+    estimates = [tracker.track(frames[1]) for _ in range(20)]
+    found = next(i for i, each in enumerate(estimates) if each.state is TrackState.TRACKING)
+    assert found > 3 and all(each.box == BOX for each in estimates[:found])
+    assert models.learned[0][2] == found + 1
+    for estimate in estimates[found:]:
+        assert estimate.box.center == pytest.approx((150.5, 60.5), abs=1)
+
+
+def test_a_lost_target_is_not_found_where_it_is_hardly_seen(hide, frames):
+    """0.4 is enough for the published decision, but its confidence is below one half."""
+    tracker, models = hide((150, 60), 0.4)
+    for _ in range(20):
+        estimate = tracker.track(frames[1])
+    assert estimate.state is TrackState.LOST and estimate.box == BOX and not models.learned
+    assert len(set(tracker.regions)) > 5
+
+
+def test_a_lost_target_seen_weakly_in_its_place_teaches_nothing(hide, frames):
+    tracker, models = hide((64, 54), 0.3)
+    tracker._target.judge.frames_lost = 3
+    estimate = tracker.track(frames[1])
+    assert tracker.flag is Flag.NORMAL and estimate.state is TrackState.LOST
+    assert not models.learned
+
+
+@pytest.mark.parametrize('regions', [0, 1, 2])
+def test_nothing_else_is_searched_before_the_target_is_lost(hide, frames, regions):
+    tracker, _ = hide((150, 60), 0.0, regions)
+    counts = []
+    for _ in range(5):
+        before = len(tracker.regions)
+        tracker.track(frames[1])
+        counts.append(len(tracker.regions) - before)
+    assert counts == [1, 1, 1, 1 + regions, 1 + regions]
 
 
 def test_a_box_far_from_the_last_one_is_doubted(frames):
