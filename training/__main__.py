@@ -65,6 +65,8 @@ def _told(error: Exception) -> str:
 
 def _train(arguments: list[str]) -> int:
     options = _train_parser().parse_args(arguments)
+    if options.fresh and not options.start_from:
+        raise RecipeError('--fresh leaves out a part of --start-from FILE, which is missing')
     recipe = _read_recipe(options)
     folder = Path(recipe.output)
     if not options.resume and (folder / 'last.pt').exists():
@@ -76,7 +78,7 @@ def _train(arguments: list[str]) -> int:
     if options.resume:
         run.resume(options.resume)
     elif options.start_from:
-        run.start_from(options.start_from)
+        run.start_from(options.start_from, tuple(options.fresh))
     try:
         run.train()
     except StoppedError as stopped:
@@ -218,6 +220,13 @@ def _train_parser() -> argparse.ArgumentParser:
         type=Path,
         metavar='FILE',
         help='begin a new run with the weights of a checkpoint or of a .safetensors file',
+    )
+    parser.add_argument(
+        '--fresh',
+        action='append',
+        default=[],
+        metavar='PART',
+        help='with --start-from: a part that begins anew, e.g. regressor_72; may be repeated',
     )
     return parser
 

@@ -301,18 +301,34 @@ class Run:
         self.best_overlap = state.get('best_overlap', 0.0)
         checkpoint.restore_random(state['random'])
 
-    def start_from(self, path: Path) -> None:
+    def start_from(self, path: Path, fresh: tuple[str, ...] = ()) -> None:
         """Take only the weights, for a new schedule or other data.
 
-        path: checkpoint of a run, or a weights file (.safetensors) such as a shipped one.
+        path: checkpoint of a run, or a weights file (.safetensors) such as a shipped one. fresh:
+        parts of the network, by the beginnings of their names, that stay as they were drawn.
+        Raises RecipeError for one that does not exist.
         """
+        drawn = self._tensors_of(fresh)
         if path.suffix == weights.SUFFIX:
             weights.load_into(self.network, path, self.recipe.recipe)
         else:
             state = checkpoint.load(path)
             self.network.load_state_dict(state['exported'])
             self.examples = state['examples']
+        self.network.load_state_dict(drawn, strict=False)
         self.averaged = _averaged(self.network, self.schedule)
+
+    def _tensors_of(self, parts: tuple[str, ...]) -> dict[str, Tensor]:
+        """Copies of the tensors of parts of the network."""
+        tensors = self.network.state_dict()
+        chosen: dict[str, Tensor] = {}
+        for part in parts:
+            found = {k: v.clone() for k, v in tensors.items() if k.startswith(f'{part}.')}
+            if not found:
+                valid = ', '.join(dict.fromkeys(name.split('.')[0] for name in tensors))
+                raise RecipeError(f'the network has no part {part!r}; it has {valid}')
+            chosen |= found
+        return chosen
 
     def _board(self) -> AbstractContextManager[SummaryWriter | None]:
         return SummaryWriter(str(self.folder)) if self.world.is_first else nullcontext()

@@ -193,6 +193,19 @@ def test_a_run_starts_from_a_weights_file(recipe: Recipe, tmp_path: Path) -> Non
     assert (run.step, run.examples) == (0, 0)
 
 
+def test_a_part_may_begin_anew(recipe: Recipe, tmp_path: Path) -> None:
+    Run(_with(recipe, epochs=1), tmp_path / 'first').train()
+    drawn = Run(recipe, tmp_path / 'second').network.state_dict()
+    run = Run(recipe, tmp_path / 'second')
+    run.start_from(tmp_path / 'first' / 'last.pt', ('backbone.conv2', 'backbone.conv4'))
+    stored = checkpoint.load(tmp_path / 'first' / 'last.pt')['exported']
+    for name, tensor in run.network.state_dict().items():
+        anew = name.startswith(('backbone.conv2.', 'backbone.conv4.'))
+        assert torch.equal(tensor, (drawn if anew else stored)[name]), name
+    with pytest.raises(RecipeError, match=r"no part 'backbone.conv'; it has backbone"):
+        run.start_from(tmp_path / 'first' / 'last.pt', ('backbone.conv',))
+
+
 def test_weights_of_another_tracker_are_no_start(recipe: Recipe, tmp_path: Path) -> None:
     path = tmp_path / 'other.safetensors'
     weights.save(path, {'a': torch.ones(1)}, weights.WeightsInfo(tracker='kcf'))

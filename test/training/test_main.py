@@ -96,6 +96,7 @@ def test_earlier_run_is_not_overwritten(
         (['--set', 'schedule.epochs'], 'write KEY=VALUE'),
         (['--set', 'held_out=[a'], "'[a' is no valid YAML"),
         (['--resume', 'nothing.pt'], 'no checkpoint at nothing.pt'),
+        (['--fresh', 'head'], 'leaves out a part of --start-from FILE, which is missing'),
     ],
 )
 def test_mistakes_are_told_without_a_traceback(
