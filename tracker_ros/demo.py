@@ -34,6 +34,7 @@ from tracker_core.synthetic import DEMO_SEED
 from tracker_ros.demo_footage import SCENE, Footage, open_footage
 from tracker_ros.demo_processes import ChildFailed, Children
 from tracker_ros.msg import TargetInit
+from tracker_ros.shutdown import shut_down
 
 CAMERA, TRACKER, RECORDER = (
     f'tracker_ros.{name}' for name in ('demo_camera', 'tracker_node', 'demo_recorder')
@@ -247,7 +248,7 @@ def _director() -> Iterator[_Director]:
     try:
         yield _Director()
     finally:
-        rclpy.try_shutdown()
+        shut_down()
 
 
 if __name__ == '__main__':

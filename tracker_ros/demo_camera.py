@@ -27,6 +27,7 @@ from tracker_core.synthetic import DEMO_SEED
 from tracker_ros.conversions import encode, target_message
 from tracker_ros.demo_footage import SCENE, Footage, Pixels, Shot, open_footage
 from tracker_ros.msg import Target
+from tracker_ros.shutdown import shut_down
 
 #: A late subscriber still gets the last of these, so that no image of a short run is unaccounted.
 _KEPT = QoSProfile(
@@ -151,7 +152,7 @@ def main(args: list[str] | None = None) -> int:
         if rclpy.ok():
             raise
     finally:
-        rclpy.try_shutdown()
+        shut_down()
     return 0
 
 

@@ -28,6 +28,7 @@ from tracker_ros.conversions import box_of, decode, nanoseconds
 from tracker_ros.demo_pictures import Album, write_pictures
 from tracker_ros.demo_report import HEADER, LiveLine, Record, Result, Truth, judge, summary
 from tracker_ros.msg import Target
+from tracker_ros.shutdown import shut_down
 
 #: Exit status for a target that was not followed (1 and 2 are errors, also of the command line).
 NOT_FOLLOWED = 3
@@ -112,7 +113,7 @@ def main(args: list[str] | None = None) -> int:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
-        rclpy.try_shutdown()
+        shut_down()
     # From here on the recording is over and a further interrupt ends the process at once.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     return _finish(node)

@@ -22,6 +22,7 @@ from tracker_ros.camera import Camera
 from tracker_ros.diagnostics import status_of
 from tracker_ros.image_plane import announce_frames
 from tracker_ros.parameters import NodeSettings, ParameterError, Parameters
+from tracker_ros.shutdown import shut_down
 
 #: Seconds between two images on the plane that RViz shows.
 PLANE_PERIOD = 0.5
@@ -180,7 +181,7 @@ def main(args: list[str] | None = None) -> int:
         if node is not None:
             node.close()
             node.destroy_node()
-        rclpy.try_shutdown()
+        shut_down()
     return 0
 
 
