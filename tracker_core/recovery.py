@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from tracker_core.score_map import Map
 
 #: (x, y), or (width, height), in image pixels.
 Point = tuple[float, float]
+#: Distance between the regions that are searched, relative to their side.
+SPACING = 0.6
+
+
+class Searched(Protocol):
+    """A search region that a tracker has looked at."""
+
+    @property
+    def scores(self) -> Map:
+        """Of the target's filter, (rows, columns)."""
+        ...
+
+
+V = TypeVar('V', bound=Searched)
 
 
 @dataclass
@@ -28,6 +45,29 @@ class Recovery:
     def trust(self, center: Point, size: Point) -> None:
         """Take over the place of a target that is surely there; the next scan begins anew."""
         self.center, self.size, self._scan = center, size, None
+
+    def search(
+        self,
+        look: Callable[[Point], V],
+        view: V,
+        regions: int,
+        side: float,
+        extent: tuple[int, int],
+        searched: Point,
+    ) -> tuple[V, Point | None]:
+        """Return the view with the highest score, and its centre; None for `view` itself.
+
+        look: searches the region around a centre. view: that around `searched`, which is searched
+        anyway. regions: how many others to look at, of this side in pixels. extent: (width,
+        height) of the image.
+        """
+        best, place = view, None
+        for _ in range(regions):
+            center = self.next_center(SPACING * side, extent, searched)
+            other = look(center)
+            if other.scores.max() > best.scores.max():
+                best, place = other, center
+        return best, place
 
     def next_center(self, spacing: float, extent: tuple[int, int], searched: Point) -> Point:
         """Centre of the next region to search.

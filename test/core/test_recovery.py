@@ -1,7 +1,9 @@
 """Places to search for a lost target."""
 
 import itertools
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from tracker_core.recovery import Recovery, scan
@@ -61,3 +63,22 @@ def test_a_target_that_is_seen_again_starts_the_next_scan_there():
     recovery.trust((400, 300), (50, 50))
     assert recovery.next_center(100, EXTENT, (0, 0)) == (400, 300)
     assert recovery.size == (50, 50)
+
+
+@pytest.mark.parametrize(('peaks', 'best'), [((0.2, 0.7, 0.4), 1), ((0.1, 0.1, 0.1), None)])
+def test_the_best_of_several_regions_is_chosen(peaks, best):
+    """The regions are 0.6 of their side apart."""
+    recovery, looked = Recovery((300, 200), (40, 40)), []
+
+    def look(center):
+        looked.append(center)
+        return SimpleNamespace(scores=np.array([[0.0, peaks[len(looked) - 1]]]))
+
+    here = SimpleNamespace(scores=np.array([[0.1, 0.0]]))
+    view, place = recovery.search(look, here, 3, 100.0, EXTENT, (300, 200))
+    assert len(looked) == 3 and (300, 200) not in looked
+    assert {abs(x - 300) + abs(y - 200) for x, y in looked} == {60}
+    if best is None:
+        assert view is here and place is None
+    else:
+        assert view.scores.max() == 0.7 and place == looked[best]

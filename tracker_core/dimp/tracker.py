@@ -58,8 +58,6 @@ Point = tuple[float, float]
 _INSIDE = 0.2
 #: Longest side of a target relative to the image; only implausible boxes are longer.
 _LONGEST = 2.0
-#: Distance between the regions that are searched for a lost target, relative to their side.
-_SPACING = 0.6
 
 
 @dataclass(frozen=True)
@@ -244,17 +242,19 @@ class DiMPTracker:
         The target moves on as published in that one, and to another only where it is surely seen.
         """
         settings, recovery = self.settings, target.recovery
-        best, place = view, (target.center, target.size)
-        spacing = _SPACING * settings.image_size * self._scale(recovery.size)
-        for _ in range(settings.recovery_regions):
-            center = recovery.next_center(spacing, image.shape[1::-1], target.center)
-            other = self._look(replace(target, center=center, size=recovery.size), image)
-            if other.scores.max() > best.scores.max():
-                best, place = other, (center, recovery.size)
-        if self._confidence(best) >= settings.recovery_confidence:
-            target.center, target.size = place
-            return best
-        return view
+        size = recovery.size
+
+        def look(center: Point) -> _View:
+            return self._look(replace(target, center=center, size=size), image)
+
+        side, extent = self._scale(size) * settings.image_size, image.shape[1::-1]
+        regions = settings.recovery_regions
+        best, place = recovery.search(look, view, regions, side, extent, target.center)
+        if self._confidence(best) < settings.recovery_confidence:
+            return view
+        if place is not None:
+            target.center, target.size = place, size
+        return best
 
     def _cut(self, target: _Target, image: Image) -> Patch:
         """Search region, centred so that the target would be in the middle of the scores."""

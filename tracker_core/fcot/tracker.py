@@ -54,8 +54,6 @@ Point = tuple[float, float]
 _SHORTEST = 10.0
 #: Height of the published window, whose square is its peak, and cells beyond its end.
 _WINDOW_AMPLITUDE, _WINDOW_EXCESS = 0.2, 2
-#: Distance between the regions that are searched for a lost target, relative to their side.
-_SPACING = 0.6
 
 
 @dataclass(frozen=True)
@@ -255,18 +253,19 @@ class FCOTTracker:
         The target moves on as published in that one, and to another only where it is surely seen.
         """
         settings, recovery = self.settings, target.recovery
-        best, place = view, target
-        scale = target.scale_of(recovery.size)
-        spacing = _SPACING * settings.image_size * scale
-        for _ in range(settings.recovery_regions):
-            center = recovery.next_center(spacing, image.shape[1::-1], target.peak)
-            there = replace(target, center=center, size=recovery.size, peak=center, scale=scale)
-            other = self._look(there, image)
-            if other.scores.max() > best.scores.max():
-                best, place = other, there
+        size, scale = recovery.size, target.scale_of(recovery.size)
+
+        def look(center: Point) -> _View:
+            there = replace(target, center=center, size=size, peak=center, scale=scale)
+            return self._look(there, image)
+
+        side, extent = scale * settings.image_size, image.shape[1::-1]
+        regions = settings.recovery_regions
+        best, place = recovery.search(look, view, regions, side, extent, target.peak)
         if self._confidence(best) < settings.recovery_confidence:
             return view
-        target.center, target.size, target.scale = place.center, place.size, place.scale
+        if place is not None:
+            target.center, target.size, target.scale = place, size, scale
         return best
 
     def _cut(self, target: _Target, image: Image) -> Patch:
