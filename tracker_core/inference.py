@@ -82,7 +82,8 @@ def _can_be_packed(module: nn.Module) -> bool:
 @cache
 def _packing_works() -> bool:
     """Whether this PyTorch has the operators, and they compute here what `Conv2d` does."""
-    plain = nn.Conv2d(16, 16, 3, padding=1).to(torch.bfloat16).requires_grad_(False)
+    with torch.random.fork_rng(devices=[]):  # others count on what they draw next
+        plain = nn.Conv2d(16, 16, 3, padding=1).to(torch.bfloat16).requires_grad_(False)
     packed, features = copy.deepcopy(plain), torch.ones(1, 16, 8, 8, dtype=torch.bfloat16)
     pack_convolutions(packed)
     try:

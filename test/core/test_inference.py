@@ -124,6 +124,15 @@ def test_convolutions_are_packed_for_bfloat16_only(dtype, count):
     assert network(torch.zeros(1, 3, 64, 64, dtype=dtype))['layer3'].dtype == dtype
 
 
+def test_looking_for_the_operators_draws_no_random_numbers():
+    inference._packing_works.cache_clear()
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    inference._packing_works()
+    assert torch.equal(torch.rand(1), expected)
+
+
 def test_without_the_operators_convolutions_stay_what_they_are(monkeypatch):
     class Missing:
         def __getattr__(self, name):
