@@ -53,13 +53,13 @@ class PackedConv2d(nn.Conv2d):
         return {**self.__dict__, '_packed': None}
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map (N, C, H, W); the order of the weights suits the first features best."""
+        """Map (N, C, H, W); the order of the weights suits single images of the first size."""
         geometry = self.padding, self.stride, self.dilation, self.groups
         operators = torch.ops.mkldnn
         if self._packed is None:
-            self._packed = operators._reorder_convolution_weight(
-                self.weight, *geometry, features.shape
-            )
+            # That for a batch is another, which every later image would have to be changed from.
+            shape = (1, *features.shape[1:])
+            self._packed = operators._reorder_convolution_weight(self.weight, *geometry, shape)
         result: Tensor = operators._convolution_pointwise(
             features, self._packed, self.bias, *geometry, 'none', [], ''
         )
