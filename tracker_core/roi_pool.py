@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
-from torch.nn import functional
+
+from tracker_core.box_bins import BoxBins, CellShares, Level
 
 
 def roi_pool(
@@ -36,65 +39,62 @@ def _strips(features: Tensor, over_y: Tensor) -> Tensor:
 
 
 class PooledBoxes:
-    """Pooled boxes that remember what their gradient in the boxes needs.
+    """Boxes pooled from maps of an image, with what their gradient in the boxes needs.
 
     The same values as `roi_pool` in square bins; the gradient is written out because it is
     several times faster than autograd, and works in inference mode.
     """
 
-    def __init__(self, features: Tensor, boxes_ltrb: Tensor, size: int, scale: float) -> None:
-        self.features, self.scale = features, scale
-        height, width = features.shape[2:]
-        # Both axes in one go: the tensors are so small that every operation costs the same.
-        corners = (boxes_ltrb * scale).permute(2, 0, 1)
-        self._bins = _Bins(corners[:2], corners[2:], size, max(height, width))
-        over_x, over_y = self._bins.weights.to(features.dtype)
-        self._over_x = over_x[..., :width]
-        self._strips = _strips(features, over_y[..., :height])
-        self.values = torch.matmul(self._over_x[:, :, None], self._strips)
+    def __init__(
+        self, maps: Sequence[Tensor], boxes_ltwh: Tensor, levels: tuple[Level, ...]
+    ) -> None:
+        """Pool boxes (N, K, 4) in input pixels from maps (N, C, H, W), one per level."""
+        bins = BoxBins(boxes_ltwh, levels)
+        cells = max(max(each.shape[2:]) for each in maps)
+        places = torch.arange(cells, dtype=boxes_ltwh.dtype, device=boxes_ltwh.device)
+        self._shares = CellShares(bins, places)
+        self._slices = bins.slices
+        self._pooled = [
+            _Pooled(features, self._shares.weights[:, :, :, each])
+            for features, each in zip(maps, self._slices, strict=True)
+        ]
+
+    @property
+    def values(self) -> list[Tensor]:
         """Pooled features (N, K, rows, columns, C): channels last, unlike those of `roi_pool`."""
+        return [each.values for each in self._pooled]
 
-    def box_gradient(self, gradient: Tensor) -> Tensor:
-        """Turn the gradient in the values (N, K, rows, columns, C) into one in the boxes.
+    def box_gradient(self, gradients: Sequence[Tensor]) -> Tensor:
+        """Turn the gradients in the values (N, K, rows, columns, C) into one in the boxes.
 
-        Returns (N, K, 4) for left, top, right and bottom in input pixels.
+        Returns (N, K, 4) for left, top, width and height in input pixels.
         """
-        in_x = torch.matmul(gradient, self._strips.transpose(-1, -2)).float().sum(2)
-        back = torch.matmul(self._over_x[:, :, None].transpose(-1, -2), gradient)
+        in_weights = torch.zeros_like(self._shares.weights)
+        for pooled, each, gradient in zip(self._pooled, self._slices, gradients, strict=True):
+            pooled.weight_gradient(gradient, in_weights[:, :, :, each])
+        return self._shares.box_gradient(in_weights)
+
+
+class _Pooled:
+    """Boxes pooled from one map (N, C, H, W) by weights (N, K, 2, bins, cells), x first."""
+
+    def __init__(self, features: Tensor, weights: Tensor) -> None:
+        self._features = features
+        height, width = features.shape[2:]
+        self._over_x = weights[:, :, 0, :, :width].to(features.dtype)[:, :, None]
+        self._strips = _strips(features, weights[:, :, 1, :, :height].to(features.dtype))
+        self.values = torch.matmul(self._over_x, self._strips)
+
+    def weight_gradient(self, gradient: Tensor, result: Tensor) -> None:
+        """Write the gradient in the weights, from that in the values, into `result`."""
+        height, width = self._features.shape[2:]
+        in_x = torch.matmul(gradient, self._strips.transpose(-1, -2))
+        result[:, :, 0, :, :width] = in_x.sum(2, dtype=result.dtype)
+        back = torch.matmul(self._over_x.transpose(-1, -2), gradient)
         count, boxes, rows = back.shape[:3]
-        surface = self.features.permute(0, 2, 3, 1).flatten(2)
+        surface = self._features.permute(0, 2, 3, 1).flatten(2)
         in_y = torch.bmm(back.reshape(count, boxes * rows, -1), surface.transpose(1, 2))
-        in_y = in_y.float().view(count, boxes, rows, -1)
-        cells = self._bins.weights.shape[-1]
-        both = [functional.pad(each, (0, cells - each.shape[-1])) for each in (in_x, in_y)]
-        edges = torch.cat(self._bins.edge_gradients(torch.stack(both)))
-        return edges.permute(1, 2, 0) * self.scale
-
-
-class _Bins:
-    """Equal bins of intervals [start, stop], (..., K) in cells, and the cells' share in each."""
-
-    def __init__(self, start: Tensor, stop: Tensor, bins: int, cells: int) -> None:
-        width = (stop - start).clamp(min=0) / bins
-        self._steps = torch.arange(bins + 1, dtype=start.dtype, device=start.device)
-        at = torch.arange(cells, dtype=start.dtype, device=start.device)
-        edges = start[..., None] + width[..., None] * self._steps
-        self._distances = (edges[..., None] - at).clamp(-1, 1)
-        self._empty = (width == 0)[..., None, None]
-        self._width = width[..., None, None].masked_fill(self._empty, 1)
-        integral = self._distances * (1 - 0.5 * self._distances.abs())
-        self.weights = (integral.diff(dim=-2) / self._width).masked_fill(self._empty, 0)
-
-    def edge_gradients(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradients (..., K) in start and stop from that in the weights (..., K, bins, cells)."""
-        gradient = (gradient / self._width).masked_fill(self._empty, 0)
-        # The hat function is the derivative of the integral up to an edge.
-        hats = 1 - self._distances.abs()
-        edges = functional.pad((gradient * hats[..., 1:, :]).sum(-1), (1, 0))
-        edges = edges - functional.pad((gradient * hats[..., :-1, :]).sum(-1), (0, 1))
-        width = (edges * self._steps).sum(-1) - (gradient * self.weights).sum((-2, -1))
-        width = width / (len(self._steps) - 1)
-        return edges.sum(-1) - width, width
+        result[:, :, 1, :, :height] = in_y.view(count, boxes, rows, height)
 
 
 def bin_weights(start: Tensor, stop: Tensor, bins: int, cells: int) -> Tensor:
@@ -102,4 +102,12 @@ def bin_weights(start: Tensor, stop: Tensor, bins: int, cells: int) -> Tensor:
 
     start, stop: (N, K) in feature cells. These are the factors of `roi_pool` along one axis.
     """
-    return _Bins(start, stop, bins, cells).weights
+    width = (stop - start).clamp(min=0) / bins
+    steps = torch.arange(bins + 1, dtype=start.dtype, device=start.device)
+    at = torch.arange(cells, dtype=start.dtype, device=start.device)
+    edges = start[..., None] + width[..., None] * steps
+    distances = (edges[..., None] - at).clamp(-1, 1)
+    integral = distances * (1 - 0.5 * distances.abs())
+    empty = (width == 0)[..., None, None]
+    width = width[..., None, None].masked_fill(empty, 1)
+    return (integral.diff(dim=-2) / width).masked_fill(empty, 0)

@@ -6,6 +6,9 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
+
+from tracker_core.iou_net import IoUNet, Pair
 
 SHARED = Path(__file__).parents[3] / 'shared'
 
@@ -55,3 +58,13 @@ def development_clips() -> Path:
     if not folder.is_dir():
         pytest.skip(f'no development data at {folder}')
     return folder
+
+
+@pytest.fixture(scope='module')
+def overlap_setting() -> tuple[IoUNet, Pair, Pair]:
+    """A small IoU network in double precision, a modulation, an embedding of a 96 px image."""
+    torch.manual_seed(0)
+    network = IoUNet(4, 6).double().eval().requires_grad_(False)
+    layers = torch.randn(1, 4, 12, 12).double(), torch.randn(1, 6, 6, 6).double()
+    box = torch.tensor([[20.0, 24.0, 40.0, 36.0]]).double()
+    return network, network.modulation(*layers, box), network.embed(*layers)

@@ -7,13 +7,15 @@ import pytest
 import torch
 
 from tracker_core import build_tracker
+from tracker_core.box_refinement import refine_boxes_nearby
 from tracker_core.dcfst.ridge_regression import (
     gauss_seidel,
     normal_matrix,
     solve_normal_equations,
 )
 from tracker_core.deform_conv import DeformConv
-from tracker_core.iou_net import IoUNet, OverlapPredictor, refine_boxes_nearby
+from tracker_core.iou_net import IoUNet
+from tracker_core.overlap_predictor import OverlapPredictor
 from tracker_core.roi_pool import PooledBoxes, roi_pool
 from tracker_core.synthetic import SceneSettings, render_sequence
 from tracker_core.target_filter import DensityDescent, FilterInitializer, SteepestDescent
@@ -168,8 +170,10 @@ def test_pooling_and_its_gradients():
         return (pooled.detach(), *torch.autograd.grad(pooled.square().sum(), (features, boxes)))
 
     def pool_by_hand(features, boxes):
-        pooled = PooledBoxes(features, boxes, 3, 1 / 8)
-        return pooled.values, pooled.box_gradient(pooled.values)
+        sizes = boxes[..., 2:] - boxes[..., :2]
+        boxes_ltwh = torch.cat([boxes[..., :2], sizes], -1)
+        pooled = PooledBoxes([features] * 2, boxes_ltwh, ((3, 1 / 8), (2, 1 / 9)))
+        return (*pooled.values, pooled.box_gradient(pooled.values))
 
     (features,) = draw((2, 5, 12, 12))
     both(pool, features.clone(), boxes_ltrb())

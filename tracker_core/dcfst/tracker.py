@@ -19,13 +19,15 @@ from tracker_core.augmentation import (
 )
 from tracker_core.box import Box
 from tracker_core.box_candidates import jitter_box, mean_of_best
+from tracker_core.box_refinement import refine_boxes_nearby
 from tracker_core.confidence import StateJudge, logistic
 from tracker_core.dcfst.grid import LABEL_SIGMA, SEARCH_FACTOR, Grid
 from tracker_core.dcfst.model import OnlineModel, PendingFrames
 from tracker_core.dcfst.network import DCFST, column_norms, normalize_columns
 from tracker_core.dcfst.settings import DCFSTSettings
 from tracker_core.inference import choose_dtype, prepare
-from tracker_core.iou_net import OverlapPredictor, Pair, refine_boxes_nearby
+from tracker_core.iou_net import Pair
+from tracker_core.overlap_predictor import OverlapPredictor
 from tracker_core.resnet import normalize
 from tracker_core.search_region import Pixels, box_in_patch, sample_patch
 from tracker_core.tracker import Estimate, Image, check_box, check_image
@@ -76,14 +78,6 @@ class _Target:
     frame: int = 1
     frames_skipped: int = 0
     """Since the last one that was added to the model."""
-
-
-class _RoundedPredictor(OverlapPredictor):
-    """Rounds its gradient to two decimals, for the published results to be repeatable."""
-
-    def __call__(self, embedding: Pair, boxes_ltwh: Tensor) -> tuple[Tensor, Tensor]:
-        predictions, gradient = super().__call__(embedding, boxes_ltwh)
-        return predictions, gradient.round(decimals=2)
 
 
 class DCFSTTracker:
@@ -149,7 +143,8 @@ class DCFSTTracker:
         region_box = self._region_box(place, whole_pixels)
         region_boxes = upload(region_box[None], self.device)
         modulation = self.network.bb_regressor.modulation(*layers[0], region_boxes)
-        overlap = _RoundedPredictor(self.network.bb_regressor, modulation)
+        # Rounded for the published results to be repeatable.
+        overlap = OverlapPredictor(self.network.bb_regressor, modulation, gradient_decimals=2)
         limits = _size_limits(box.width, box.height, image)
         self._target = _Target(place, limits, model, overlap, draws, self._new_judge())
         self._response = None

@@ -24,12 +24,14 @@ from tracker_core.augmentation import (
 )
 from tracker_core.box import Box
 from tracker_core.box_candidates import jitter_box, mean_of_best
+from tracker_core.box_refinement import refine_boxes_nearby
 from tracker_core.confidence import StateJudge, logistic
 from tracker_core.dimp.network import STRIDE, DiMP
 from tracker_core.dimp.online_filter import OnlineFilter
 from tracker_core.dimp.settings import DiMPSettings
 from tracker_core.inference import choose_dtype, prepare
-from tracker_core.iou_net import OverlapPredictor, Pair, refine_boxes_nearby
+from tracker_core.iou_net import Pair
+from tracker_core.overlap_predictor import OverlapPredictor
 from tracker_core.recovery import Recovery
 from tracker_core.resnet import normalize
 from tracker_core.score_map import (

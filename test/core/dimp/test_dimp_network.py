@@ -4,12 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from tracker_core.box_refinement import refine_boxes, refine_boxes_nearby
 from tracker_core.dimp import network as networks
-from tracker_core.iou_net import (
-    OverlapPredictor,
-    refine_boxes,
-    refine_boxes_nearby,
-)
+from tracker_core.overlap_predictor import OverlapPredictor
 from tracker_core.target_filter import correlate
 from tracker_core.weights import load_tensors
 
