@@ -11,6 +11,8 @@ import pytest
 
 from tracker_core import Box
 from tracker_core.synthetic import DEMO_SCENE, DEMO_SEED, Scene, SceneSettings, render_sequence
+from tracker_core.synthetic.motion import similarity
+from tracker_core.synthetic.sprite import Sprite
 
 #: Without anything that changes pixels away from the target or blurs its outline.
 CLEAN = SceneSettings(frames=90, shadow=0, shutter=0, blur=0, noise=0, light=0, tint=0, shading=0)
@@ -238,11 +240,43 @@ def test_occluders_out_of_view_are_left_out_only_then(seed: int) -> None:
     frame = np.array([[0.0, 0.0], [width, 0.0], [width, height], [0.0, height]])
     left_out = 0
     for matrix in post.matrices:
-        is_drawn = bool(post.sprite.warp(matrix, clip=settings.size).alpha.any())
+        bands = post.sprite.warp_in_bands(matrix, settings.size)
+        is_drawn = any(bool(band.alpha.any()) for band in bands)
         may_be = post.sprite.may_be_within(frame, matrix)
         assert may_be or not is_drawn
         left_out += not may_be
     assert left_out > len(scene) / 4
+
+
+@pytest.mark.parametrize('angle', [0.0, 0.3, 0.8, 1.57, 2.6])
+def test_bands_show_what_is_drawn_at_once_and_little_else(angle: float) -> None:
+    rng = np.random.default_rng(0)
+    rgba = cv2.GaussianBlur(rng.integers(0, 255, (500, 30, 4), dtype=np.uint8), (0, 0), 2)
+    rgba[..., 3] = 255
+    sprite, (width, height) = Sprite(rgba), (200, 150)
+    for x, y in ((100, 75), (190, 20), (-400, -400)):
+        matrix = similarity(x, y, 0.9, angle)
+        whole = np.zeros((height, width, 4), np.uint8)
+        once = sprite.warp(matrix)
+        rows = slice(max(once.top, 0), max(once.top + once.rgba.shape[0], 0))
+        columns = slice(max(once.left, 0), max(once.left + once.rgba.shape[1], 0))
+        seen = once.rgba[max(-once.top, 0) :, max(-once.left, 0) :]
+        shape = whole[rows, columns].shape
+        whole[rows, columns] = seen[: shape[0], : shape[1]]
+        found, drawn = np.zeros_like(whole), 0
+        for band in sprite.warp_in_bands(matrix, (width, height)):
+            band_rows, band_columns = band.alpha.shape
+            part = (
+                slice(band.top, band.top + band_rows),
+                slice(band.left, band.left + band_columns),
+            )
+            assert not found[part].any()
+            found[part] = band.rgba
+            drawn += band.alpha.size
+        # Positions are rounded to a few hundredths of a pixel.
+        assert np.abs(found.astype(int) - whole).max() <= 16
+        assert np.abs(found.astype(int) - whole).mean() < 0.1
+        assert drawn <= 2.5 * (whole[..., 3] > 0).sum() + 4000
 
 
 def test_rendering_is_fast() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +60,8 @@ class Optics:
         height, width = image.shape[:2]
         if self.blur[index] > 0.2:
             sigma = float(self.blur[index])
-            image = cv2.GaussianBlur(image, (0, 0), sigma).astype(np.uint8, copy=False)
+            size = 2 * math.ceil(2.5 * sigma) + 1
+            image = cv2.GaussianBlur(image, (size, size), sigma).astype(np.uint8, copy=False)
         x, y = np.meshgrid(np.linspace(-1, 1, 8), np.linspace(-1, 1, 6))
         slope = 1 + self.slopes[index, 0] * x + self.slopes[index, 1] * y
         small = (slope[..., None] * self.colors[index]).astype(np.float32)

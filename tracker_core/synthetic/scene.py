@@ -195,9 +195,10 @@ class Scene:
     def _occluding(self, index: int, area: NDArray[np.float64]) -> list[Patch]:
         """Return what is in front of everything, in the image and in a convex area (N, 2)."""
         return [
-            o.sprite.warp(o.matrices[index], clip=self.settings.size)
+            patch
             for o in self.occluders
             if o.sprite.may_be_within(area, o.matrices[index])
+            for patch in o.sprite.warp_in_bands(o.matrices[index], self.settings.size)
         ]
 
     def _place_occluders(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -14,6 +16,7 @@ Image = NDArray[np.uint8]
 Matrix = NDArray[np.float64]
 
 LEVELS = 5
+_BANDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,21 +88,34 @@ class Sprite:
         room = self.corners.max(0) + 2 / float(size_at_origin(matrix))
         return bool((seen.min(0) < room).all() and (seen.max(0) > -room).all())
 
-    def warp(
-        self, matrix: Matrix, *, margin: int = 0, clip: tuple[int, int] | None = None
-    ) -> Patch:
+    def warp(self, matrix: Matrix, *, margin: int = 0) -> Patch:
         """Draw it with the homography (3, 3) from its coordinates to image coordinates.
 
-        `margin` widens the patch (pixels); `clip` limits it to an image of (width, height).
+        `margin` widens the patch (pixels).
         """
         corners = transform(matrix, self.corners)
         left, top = np.floor(corners.min(0)).astype(int) - margin - 1
         right, bottom = np.ceil(corners.max(0)).astype(int) + margin + 1
-        if clip is not None:
-            left, right = np.clip((left, right), 0, clip[0])
-            top, bottom = np.clip((top, bottom), 0, clip[1])
+        return self._draw(matrix, int(left), int(top), int(right), int(bottom))
+
+    def warp_in_bands(self, matrix: Matrix, size: tuple[int, int]) -> list[Patch]:
+        """Draw what is in an image of (width, height) as patches one above the other.
+
+        They are as wide as it is there: the box of what is long and aslant is nearly empty.
+        """
+        corners = transform(matrix, self.corners)
+        low, high = np.clip((corners[:, 1].min() - 1, corners[:, 1].max() + 1), 0, size[1])
+        edges = np.linspace(math.floor(low), math.ceil(high), _BANDS + 1).astype(int).tolist()
+        bands = []
+        for top, bottom in itertools.pairwise(edges):
+            extent = _extent_between(corners, top - 1, bottom + 1)
+            left, right = np.clip((extent[0] - 1, extent[1] + 1), 0, size[0])
+            bands.append(self._draw(matrix, math.floor(left), top, math.ceil(right), bottom))
+        return [band for band in bands if band.rgba.size]
+
+    def _draw(self, matrix: Matrix, left: int, top: int, right: int, bottom: int) -> Patch:
         if right <= left or bottom <= top:
-            return Patch(np.zeros((0, 0, 4), np.uint8), int(left), int(top))
+            return Patch(np.zeros((0, 0, 4), np.uint8), left, top)
         level = self.level(matrix)
         to_patch = (
             similarity(-0.5 - left, -0.5 - top)
@@ -108,18 +124,30 @@ class Sprite:
             @ np.diag([2.0**level, 2.0**level, 1.0])
             @ similarity(0.5, 0.5)
         )
-        size = int(right - left), int(bottom - top)
+        size = right - left, bottom - top
         if to_patch[2, 0] == to_patch[2, 1] == 0:
             to_patch /= to_patch[2, 2]
             rgba = cv2.warpAffine(self.levels[level], to_patch[:2], size, flags=cv2.INTER_LINEAR)
         else:
             rgba = cv2.warpPerspective(self.levels[level], to_patch, size, flags=cv2.INTER_LINEAR)
-        return Patch(rgba.astype(np.uint8, copy=False), int(left), int(top))
+        return Patch(rgba.astype(np.uint8, copy=False), left, top)
 
     def level(self, matrix: Matrix) -> int:
         """Pyramid level that is shrunk by no more than two when drawn (no aliasing)."""
         scale = float(size_at_origin(matrix))
         return int(np.clip(np.floor(-np.log2(max(scale, 1e-6)) + 0.25), 0, LEVELS - 1))
+
+
+def _extent_between(corners: NDArray[np.float64], low: float, high: float) -> tuple[float, float]:
+    """Smallest and largest x of a polygon (N, 2) between two values of y; (0, 0): there is none."""
+    steps = np.roll(corners, -1, 0) - corners
+    rise = np.where(np.abs(steps[:, 1]) < 1e-9, 1e-9, steps[:, 1])
+    parts = (np.array([[low], [high]]) - corners[:, 1]) / rise
+    crossed = (parts.min(0) <= 1) & (parts.max(0) >= 0)
+    if not crossed.any():
+        return 0.0, 0.0
+    x = (corners[:, 0] + parts.clip(0, 1) * steps[:, 0])[:, crossed]
+    return float(x.min()), float(x.max())
 
 
 def paste(image: Image, patch: Patch) -> None:
