@@ -100,3 +100,8 @@ class Grid:
         row[0] = row[-1] = (self._thinning + 1) / 2
         row = row / self.side
         return (row[:, None] * row).view(-1, 1)
+
+
+def gaussian(distances: Tensor, sigma: float) -> Tensor:
+    """Gaussian of distances with its peak of 1 at zero."""
+    return (-0.5 * (distances / sigma).square()).exp()

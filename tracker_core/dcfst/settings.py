@@ -11,7 +11,10 @@ from tracker_core.inference import Precision
 
 @dataclass(frozen=True)
 class DCFSTSettings:
-    """Values of DCFST-18 as published for OTB-2015."""
+    """Values of DCFST-18 as published for OTB-2015.
+
+    The search for a lost target is not published: `recovery_regions=0` is without it.
+    """
 
     image_size: int = 288
     """Side of the search region in pixels; a multiple of 16."""
@@ -86,6 +89,10 @@ class DCFSTSettings:
     """Confidence below which a frame counts as lost, like one without a target ..."""
     lost_after: int = 3
     """... and the state is LOST from this many such frames in a row; until then UNCERTAIN."""
+    recovery_regions: int = 2
+    """Regions elsewhere that are searched per frame while the state is LOST; 0: as published."""
+    recovery_confidence: float = 0.5
+    """Confidence from which a lost target is found again in such a region."""
     seed: int = 1024
     """Of the random boxes of a target."""
     precision: Precision = 'auto'
@@ -129,6 +136,7 @@ DCFST18_VOT19 = replace(
     window_sigma=0.8,
     window_minimum=0.4,
     scale_damping=0.5,
+    recovery_regions=0,
 )
 #: DCFST-50 as published for GOT-10k; its code differs in the places that are not only numbers.
 DCFST50 = DCFSTSettings(
@@ -161,4 +169,5 @@ DCFST50_VOT18 = replace(
     window_sigma=0.9,
     window_minimum=0.3,
     scale_damping=0.6,
+    recovery_regions=0,
 )

@@ -21,57 +21,60 @@ from tracker_core.box import Box
 from tracker_core.box_candidates import jitter_box, mean_of_best
 from tracker_core.box_refinement import refine_boxes_nearby
 from tracker_core.confidence import StateJudge, logistic
-from tracker_core.dcfst.grid import LABEL_SIGMA, SEARCH_FACTOR, Grid
+from tracker_core.dcfst.grid import LABEL_SIGMA, SEARCH_FACTOR, Grid, gaussian
 from tracker_core.dcfst.model import OnlineModel, PendingFrames
 from tracker_core.dcfst.network import DCFST, column_norms, normalize_columns
+from tracker_core.dcfst.place import Place, Region, Size, limit, size_limits
 from tracker_core.dcfst.settings import DCFSTSettings
 from tracker_core.inference import choose_dtype, prepare
 from tracker_core.iou_net import Pair
 from tracker_core.overlap_predictor import OverlapPredictor
+from tracker_core.recovery import Recovery
 from tracker_core.resnet import normalize
 from tracker_core.search_region import Pixels, box_in_patch, sample_patch
-from tracker_core.tracker import Estimate, Image, check_box, check_image
+from tracker_core.tracker import Estimate, Image, TrackState, check_box, check_image
 from tracker_core.transfer import upload
 
-#: (width, height).
-Size = tuple[float, float]
-
 
 @dataclass(frozen=True)
-class _Place:
-    """Where the target is: centre with integer coordinates at pixel centres, and size, pixels."""
+class _View:
+    """A search region, what the network makes of it, and the proposal that may be the target."""
 
-    x: float
-    y: float
-    width: float
-    height: float
-
-
-@dataclass(frozen=True)
-class _Region:
-    """The square that is searched around a place."""
-
-    place: _Place
-    scale: float
-    """Image pixels per pixel of the region."""
+    region: Region
+    layers: Pair
+    norms: Tensor
+    """Of the features (1, 1024)."""
+    predicted: Tensor
+    """Labels (961, 1) of the proposals."""
+    best: int
+    """Proposal with the highest label after the window."""
+    windowed: float
+    """That label."""
 
     @property
-    def target_size(self) -> Size:
-        """Width and height of the target in the region; their product is always the same."""
-        return self.place.width / self.scale, self.place.height / self.scale
+    def scores(self) -> NDArray[np.float32]:
+        """Labels (31, 31) of the proposals."""
+        side = math.isqrt(len(self.predicted))
+        return np.asarray(self.predicted.view(side, side), np.float32)
+
+    @property
+    def score(self) -> float:
+        """Label of the best proposal, without the window."""
+        return float(self.predicted[self.best])
 
 
 @dataclass
 class _Target:
     """All that is known about the current target."""
 
-    place: _Place
+    place: Place
     size_limits: tuple[Size, Size]
     """Smallest and largest (width, height)."""
     model: OnlineModel
     overlap: OverlapPredictor
     draws: UniformDraws
     judge: StateJudge
+    recovery: Recovery
     norms: Tensor = field(default_factory=lambda: torch.ones(1, 1))
     """Of the features in the last search region: (1, 1024)."""
     pending: PendingFrames = field(default_factory=PendingFrames)
@@ -113,8 +116,8 @@ class DCFSTTracker:
         self._together = self._learns_together()
         distances = self._distances(self._grid.middle)
         target_side = self._grid.target_side
-        self._labels = _gaussian(distances, LABEL_SIGMA * target_side).to(self.device)
-        window = _gaussian(distances, self.settings.window_sigma * target_side)
+        self._labels = gaussian(distances, LABEL_SIGMA * target_side).to(self.device)
+        window = gaussian(distances, self.settings.window_sigma * target_side)
         self._window = window.clamp(min=self.settings.window_minimum)
 
     @property
@@ -128,7 +131,7 @@ class DCFSTTracker:
         check_image(image)
         check_box(box, image)
         x, y = box.left + (box.width - 1) / 2, box.top + (box.height - 1) / 2
-        place = _Place(x, y, box.width, box.height)
+        place = Place(x, y, box.width, box.height)
         draws = self._make_draws(self.settings.seed)
         region = self._region(place)
         layers = [self._layers(patch) for patch in self._first_patches(image, region, draws)]
@@ -145,8 +148,9 @@ class DCFSTTracker:
         modulation = self.network.bb_regressor.modulation(*layers[0], region_boxes)
         # Rounded for the published results to be repeatable.
         overlap = OverlapPredictor(self.network.bb_regressor, modulation, gradient_decimals=2)
-        limits = _size_limits(box.width, box.height, image)
-        self._target = _Target(place, limits, model, overlap, draws, self._new_judge())
+        limits = size_limits(box.width, box.height, image)
+        recovery = Recovery((x, y), (box.width, box.height))
+        self._target = _Target(place, limits, model, overlap, draws, self._new_judge(), recovery)
         self._response = None
 
     @torch.inference_mode()
@@ -155,31 +159,57 @@ class DCFSTTracker:
         check_image(image)
         if self._target is None:
             raise RuntimeError('track() before initialize(): call initialize(image, box) first')
-        target, region = self._target, self._region(self._target.place)
+        target = self._target
         target.frame += 1
+        view = self._look(target, image, target.place)
+        if recovering := target.judge.lost and self.settings.recovery_regions > 0:
+            view = self._recover(target, image, view)
+        self._response, target.norms = view.scores, view.norms
+        if found := view.windowed >= self.settings.not_found:
+            target.place = limit(self._refine(target, view), target.size_limits, image)
+        doubtful = recovering and self._confidence(view) < self.settings.lost_threshold
+        if not doubtful:
+            self._learn(target, image, found, self._is_distracted(view.predicted, view.best))
+        return self._estimate(target, image, view, found)
+
+    def _look(self, target: _Target, image: Image, place: Place) -> _View:
+        """Search around a place."""
+        region = self._region(place)
         layers = self._layers(self._cut(image, region))
+        predicted, norms = self._search(target, layers, region)
         # What follows depends on the scores, so that a GPU must be waited for here.
-        scores = self._search(target, layers, region).cpu()
-        self._response = scores.view(self._grid.side, self._grid.side).numpy()
-        best = int((scores * self._window).argmax())
-        found = bool((scores * self._window)[best] >= self.settings.not_found)
-        if found:
-            place = self._refine(target, layers, self._moved(region, best), region)
-            target.place = _limit(place, target.size_limits, image)
-        self._learn(target, image, found, self._is_distracted(scores, best))
-        return self._estimate(target, image, float(scores[best]), found)
+        predicted = predicted.cpu()
+        windowed = predicted * self._window
+        best = int(windowed.argmax())
+        return _View(region, layers, norms, predicted, best, float(windowed[best]))
 
-    def _region(self, place: _Place) -> _Region:
+    def _recover(self, target: _Target, image: Image, view: _View) -> _View:
+        """Search for a lost target elsewhere too; `view` is that around its place.
+
+        The target moves on as published in that one, and to another only where it is surely seen.
+        """
+        settings, recovery = self.settings, target.recovery
+
+        def look(center: tuple[float, float]) -> _View:
+            return self._look(target, image, Place(*center, *recovery.size))
+
+        side = SEARCH_FACTOR * math.sqrt(math.prod(recovery.size))
+        searched, extent = (target.place.x, target.place.y), image.shape[1::-1]
+        regions = settings.recovery_regions
+        best, _ = recovery.search(look, view, regions, side, extent, searched)
+        return best if self._confidence(best) >= settings.recovery_confidence else view
+
+    def _region(self, place: Place) -> Region:
         side = SEARCH_FACTOR * math.sqrt(place.width * place.height)
-        return _Region(place, side / self.settings.image_size)
+        return Region(place, side / self.settings.image_size)
 
-    def _cut(self, image: Image, region: _Region) -> Pixels:
+    def _cut(self, image: Image, region: Region) -> Pixels:
         """Search region, float32 (288, 288, 3)."""
         size, side = self.settings.image_size, region.scale * self.settings.image_size
         center = region.place.x, region.place.y
         return sample_patch(image, center, (side, side), (size, size)).pixels
 
-    def _first_patches(self, image: Image, region: _Region, draws: UniformDraws) -> list[Pixels]:
+    def _first_patches(self, image: Image, region: Region, draws: UniformDraws) -> list[Pixels]:
         """First search region and its augmented copies, each float32 (288, 288, 3)."""
         settings = self.settings
         plan = AugmentationPlan(
@@ -200,49 +230,50 @@ class DCFSTTracker:
         batch = upload(pixels, self.device).permute(2, 0, 1)[None]
         return self.network.backbone(normalize(batch).to(self._dtype))
 
-    def _samples(self, layers: Pair, region: _Region) -> Tensor:
+    def _samples(self, layers: Pair, region: Region) -> Tensor:
         """Features (961, 1024) of the proposals of a region."""
         predictor = self.network.location_predictor
         embedding, sizes = predictor.embed(*layers), self._sizes(region)
         return normalize_columns(predictor.describe_grid(embedding, sizes, self._grid).float())[0]
 
-    def _search(self, target: _Target, layers: Pair, region: _Region) -> Tensor:
-        """Predicted labels (961, 1) of the proposals of a region; sets `norms`."""
+    def _search(self, target: _Target, layers: Pair, region: Region) -> tuple[Tensor, Tensor]:
+        """Predicted labels (961, 1) of the proposals of a region, and the norms (1, 1024)."""
         predictor, sizes = self.network.location_predictor, self._sizes(region)
         embedding = predictor.embed(*layers)
         if not self._sampled:
             samples = predictor.describe_grid(embedding, sizes, self._grid)[0].float()
-            target.norms = column_norms(samples)
-            return target.model.predict(samples / target.norms)
+            norms = column_norms(samples)
+            return target.model.predict(samples / norms), norms
         samples = predictor.describe_grid(embedding, sizes, self._grid.thinned())[0].float()
         squares = (samples.square() * self._grid.shares_of_thinned(self.device)).sum(0)
-        target.norms = squares.clamp(min=1e-30).sqrt()[None]
-        return self._score(target, embedding, region)
+        norms = squares.clamp(min=1e-30).sqrt()[None]
+        return self._score(target, norms, embedding, region), norms
 
-    def _score(self, target: _Target, embedding: Pair, region: _Region) -> Tensor:
+    def _score(self, target: _Target, norms: Tensor, embedding: Pair, region: Region) -> Tensor:
         """Predicted labels (961, 1) of the proposals of a region, normalised by `norms`."""
-        weights = target.model.weights / target.norms.T
+        weights = target.model.weights / norms.T
         predictor, sizes = self.network.location_predictor, self._sizes(region)
         return predictor.score_grid(embedding, sizes, self._grid, weights)[0]
 
-    def _sizes(self, region: _Region) -> Tensor:
+    def _sizes(self, region: Region) -> Tensor:
         return upload(torch.tensor([region.target_size]), self.device)
 
-    def _moved(self, region: _Region, proposal: int) -> _Place:
+    def _moved(self, region: Region, proposal: int) -> Place:
         """Put the target onto the centre of a proposal."""
         x, y = ((self._centers[proposal] - self.settings.image_size / 2) * region.scale).tolist()
         return replace(region.place, x=region.place.x + x, y=region.place.y + y)
 
-    def _region_box(self, place: _Place, region: _Region) -> Tensor:
+    def _region_box(self, place: Place, region: Region) -> Tensor:
         """Box (4,) of a target in a search region, as the IoU-Net takes it."""
         offset = place.x - region.place.x, place.y - region.place.y
         side = self.settings.image_size
         box = box_in_patch(offset, (place.width, place.height), region.scale, (side, side))
         return torch.tensor(box)
 
-    def _refine(self, target: _Target, layers: Pair, place: _Place, region: _Region) -> _Place:
+    def _refine(self, target: _Target, view: _View) -> Place:
         """Gradient ascent on the overlap that the IoU-Net predicts, from random boxes."""
-        settings = self.settings
+        settings, region = self.settings, view.region
+        place = self._moved(region, view.best)
         if not settings.refinement_steps:
             return place
         draws = torch.from_numpy(target.draws.random((settings.random_boxes, 4)))
@@ -252,7 +283,7 @@ class DCFSTTracker:
         boxes, overlaps = refine_boxes_nearby(
             self.network.bb_regressor,
             target.overlap,
-            layers,
+            view.layers,
             upload(boxes, self.device)[None],
             steps=settings.refinement_steps,
             step_length=settings.refinement_step_length,
@@ -264,7 +295,7 @@ class DCFSTTracker:
         if math.isnan(left + top + width + height):
             return place
         old, middle = settings.scale_damping, (settings.image_size - 1) / 2
-        return _Place(
+        return Place(
             # Half a pixel further right and down than `_region_box` says, as published.
             region.place.x + (left + width / 2 - middle) * region.scale,
             region.place.y + (top + height / 2 - middle) * region.scale,
@@ -292,7 +323,7 @@ class DCFSTTracker:
         layers = self._layers(self._cut(image, region))
         if self._together:
             embedding = self.network.location_predictor.embed(*layers)
-            scores = self._score(target, embedding, region)
+            scores = self._score(target, target.norms, embedding, region)
         else:
             samples = self._samples(layers, region)
             scores = target.model.predict(samples)
@@ -343,11 +374,16 @@ class DCFSTTracker:
         distances: Tensor = torch.linalg.vector_norm(offsets, dim=1, keepdim=True)
         return distances
 
-    def _estimate(self, target: _Target, image: Image, score: float, found: bool) -> Estimate:
+    def _confidence(self, view: _View) -> float:
         settings = self.settings
-        confidence = logistic(score, settings.confidence_offset, settings.confidence_slope)
+        return logistic(view.score, settings.confidence_offset, settings.confidence_slope)
+
+    def _estimate(self, target: _Target, image: Image, view: _View, found: bool) -> Estimate:
+        confidence, place = self._confidence(view), target.place
         state = target.judge.judge(confidence, found=found)
-        return Estimate(self._box(target.place, image), confidence, state)
+        if state is TrackState.TRACKING:
+            target.recovery.trust((place.x, place.y), (place.width, place.height))
+        return Estimate(self._box(place, image), confidence, state)
 
     def _new_judge(self) -> StateJudge:
         settings = self.settings
@@ -355,31 +391,9 @@ class DCFSTTracker:
             settings.tracking_threshold, settings.lost_threshold, settings.lost_after
         )
 
-    def _box(self, place: _Place, image: Image) -> Box:
+    def _box(self, place: Place, image: Image) -> Box:
         width, height = place.width, place.height
         if self.settings.output == 'centred':
             return Box(place.x - (width - 1) / 2, place.y - (height - 1) / 2, width, height)
         left, top = max(place.x - width / 2, 0.0), max(place.y - height / 2, 0.0)
         return Box(left, top, min(width, image.shape[1]), min(height, image.shape[0]))
-
-
-def _gaussian(distances: Tensor, sigma: float) -> Tensor:
-    return (-0.5 * (distances / sigma).square()).exp()
-
-
-def _size_limits(width: float, height: float, image: Image) -> tuple[Size, Size]:
-    """Smallest and largest size of a target: 10 px along the shorter side, the image."""
-    low = max(10 / width, 10 / height)
-    high = min(image.shape[1] / width, image.shape[0] / height)
-    return (low * width, low * height), (high * width, high * height)
-
-
-def _limit(place: _Place, limits: tuple[Size, Size], image: Image) -> _Place:
-    """Keep the size within its limits and, unlike published, the centre in the image."""
-    (low_width, low_height), (high_width, high_height) = limits
-    return _Place(
-        x=max(min(place.x, image.shape[1] - 1), 0),
-        y=max(min(place.y, image.shape[0] - 1), 0),
-        width=max(min(place.width, high_width), low_width),
-        height=max(min(place.height, high_height), low_height),
-    )

@@ -139,7 +139,7 @@ class Sprite:
 
 
 def _extent_between(corners: NDArray[np.float64], low: float, high: float) -> tuple[float, float]:
-    """Smallest and largest x of a polygon (N, 2) between two values of y; (0, 0): there is none."""
+    """Smallest and largest x of a polygon (N, 2) between two values of y, or zeros."""
     steps = np.roll(corners, -1, 0) - corners
     rise = np.where(np.abs(steps[:, 1]) < 1e-9, 1e-9, steps[:, 1])
     parts = (np.array([[low], [high]]) - corners[:, 1]) / rise

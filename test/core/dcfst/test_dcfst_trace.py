@@ -50,7 +50,7 @@ def tracker(trace, frames, reference_state):
     load_tensors(network, reference_state(name), 'the rule')
     tracker = DCFSTTracker(
         network,
-        replace(settings, precision='float32', search='exact', learn='each'),
+        replace(settings, precision='float32', search='exact', learn='each', recovery_regions=0),
         make_draws=lambda seed: Recorded(data['step/rand']),
     )
     tracker.initialize(frames[0], Box(*data['gt'][0]))

@@ -170,9 +170,9 @@ def test_sampled_norms_hardly_change_the_scores(tracker, frames):
     region = tracker._region(tracker._target.place)
     with torch.inference_mode():
         layers = tracker._layers(tracker._cut(frames[1], region))
-        exact = tracker._search(tracker._target, layers, region)
+        exact, _ = tracker._search(tracker._target, layers, region)
         tracker._sampled = True
-        sampled = tracker._search(tracker._target, layers, region)
+        sampled, _ = tracker._search(tracker._target, layers, region)
     tracker._sampled = False
     assert exact.max() > 0.5 and not torch.equal(exact, sampled)
     torch.testing.assert_close(sampled, exact, rtol=0, atol=0.05)
