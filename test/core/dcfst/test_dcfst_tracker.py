@@ -7,6 +7,7 @@ import torch
 from tracker_core import Box, TrackState, build_tracker
 from tracker_core.dcfst import settings as published
 from tracker_core.dcfst.settings import DCFST18, DCFST50, DCFSTSettings
+from tracker_core.dcfst.tracker import _View
 from tracker_core.factory import default_settings
 
 BOX = Box(50, 40, 30, 30)
@@ -226,3 +227,77 @@ def test_published_settings():
     assert len(names) == 8
     assert all(isinstance(getattr(published, name), DCFSTSettings) for name in names)
     assert np.unique([getattr(published, name).learning_rate for name in names]).size == 5
+
+
+@pytest.fixture
+def hide(monkeypatch, tracker):
+    """Let a tracker believe that the target is at a place (x, y) alone, with a score."""
+
+    def hide(place, score, **changes):
+        change(tracker, **changes)
+        tracker.looked = []
+
+        def look(target, image, around):
+            region = tracker._region(around)
+            tracker.looked.append((around.x, around.y))
+            offset = np.subtract(place, (around.x, around.y)) / region.scale
+            predicted, best = torch.zeros(len(tracker._centers), 1), tracker._grid.middle
+            if np.abs(offset).max() < tracker.settings.image_size / 2:
+                away = tracker._centers - tracker.settings.image_size / 2 - torch.tensor(offset)
+                best = int(away.norm(dim=1).argmin())
+                predicted[best] = score
+            value = float(predicted[best])
+            return _View(region, (), torch.ones(1, 1), predicted, best, value)
+
+        monkeypatch.setattr(tracker, '_look', look)
+        monkeypatch.setattr(tracker, '_learn', lambda *_: None)
+        return tracker
+
+    return hide
+
+
+def test_a_lost_target_is_found_again_elsewhere(hide, frames):
+    tracker = hide((150, 60), 0.9)
+    estimates = [tracker.track(frames[1]) for _ in range(20)]
+    found = next(i for i, each in enumerate(estimates) if each.state is TrackState.TRACKING)
+    assert found > 3 and all(each.box == BOX for each in estimates[:found])
+    box = estimates[found].box
+    # Proposals are some pixels apart.
+    assert box.center == pytest.approx((150.5, 60.5), abs=6)
+    assert (box.width, box.height) == pytest.approx((BOX.width, BOX.height))
+    assert estimates[-1].box.center == pytest.approx((150.5, 60.5), abs=6)
+
+
+@pytest.mark.parametrize('regions', [0, 1, 2])
+def test_nothing_else_is_searched_before_the_target_is_lost(hide, frames, regions):
+    tracker = hide((150, 60), 0.0, recovery_regions=regions)
+    counts = []
+    for _ in range(5):
+        before = len(tracker.looked)
+        tracker.track(frames[1])
+        counts.append(len(tracker.looked) - before)
+    assert counts == [1, 1, 1, 1 + regions, 1 + regions]
+
+
+def test_without_recovery_a_lost_target_is_searched_in_its_place_alone(hide, frames):
+    tracker = hide((150, 60), 0.9, recovery_regions=0)
+    states = [tracker.track(frames[1]).state for _ in range(20)]
+    assert states[2:] == [TrackState.LOST] * 18 and len(set(tracker.looked)) == 1
+
+
+@pytest.mark.parametrize(('score', 'learned'), [(0.25, 1), (0.4, 8)])
+def test_a_lost_target_seen_weakly_moves_as_published_but_teaches_nothing(
+    hide, frames, monkeypatch, score, learned
+):
+    tracker = hide((70, 54.5), score, confidence_offset=0.4, confidence_slope=10.0)
+    tracker._target.judge.frames_lost = 2
+    calls = []
+    monkeypatch.setattr(tracker, '_learn', lambda *_: calls.append(1))
+    boxes = [tracker.track(frames[1]).box for _ in range(8)]
+    assert boxes[-1].center == pytest.approx((70.5, 55.0), abs=6)
+    assert len(calls) == learned
+
+
+def test_published_settings_for_vot_search_nowhere_else():
+    for name in ('DCFST18_VOT19', 'DCFST50_VOT18'):
+        assert getattr(published, name).recovery_regions == 0
