@@ -97,10 +97,12 @@ class CellPredictor:
         bins = BoxBins(boxes_ltwh, LEVELS)
         if self._table is None or not self._table.holds(bins):
             self._table = _Table(self._predictor.tensors[:2], self._embedding, bins)
-        products, shares = self._table.products(bins)
-        predictions, back = self._predictor.finish(products)
-        gradient = shares.box_gradient(self._table.share_gradient(shares, back))
-        return predictions.to(boxes_ltwh.dtype), self._predictor.rounded(gradient)
+        shares = CellShares(bins, self._table.places)
+        over = self._table.split(shares)
+        predictions, back = self._predictor.finish(self._table.products(over))
+        in_shares = self._table.share_gradient(over, back).view_as(shares.weights)
+        gradient = self._predictor.rounded(shares.box_gradient(in_shares))
+        return predictions.to(boxes_ltwh.dtype), gradient
 
 
 class _Table:
@@ -124,7 +126,8 @@ class _Table:
             final.masked_fill(final >= last, math.inf),
         )
         places = first[..., None] + torch.arange(side)
-        self._places = places[:, :, None]
+        self.places = places[:, :, None]
+        """Of the cells, (2, bins, 1, n)."""
         self._parts = [slice(each.start * side, each.stop * side) for each in bins.slices]
         self._tables = [
             _apply(matrix, features, places[:, each].long())
@@ -136,28 +139,31 @@ class _Table:
         low, high = self._limits
         return bool(((bins.edges[..., 0] >= low) & (bins.edges[..., 1] <= high)).all())
 
-    def products(self, bins: BoxBins) -> tuple[Tensor, CellShares]:
-        """Layers of all levels applied to the pooled boxes (K, 512), and the shares of cells."""
-        shares = CellShares(bins, self._places)
+    def split(self, shares: CellShares) -> list[Pair]:
+        """Shares along x and along y, (K, bins n) each, per level."""
         over = shares.weights[0].flatten(2)
+        return [(over[:, 0, part], over[:, 1, part]) for part in self._parts]
+
+    def products(self, over: list[Pair]) -> Tensor:
+        """Layers of all levels applied to the pooled boxes (K, 512)."""
         products = []
-        for part, table in zip(self._parts, self._tables, strict=True):
-            over_x, over_y = over[:, :, part].unbind(1)
+        for table, (over_x, over_y) in zip(self._tables, over, strict=True):
             over_both = (over_y[:, :, None] * over_x[:, None]).flatten(1)
             products.append(over_both.to(table.dtype) @ table)
-        return torch.cat(products, 1), shares
+        return torch.cat(products, 1)
 
-    def share_gradient(self, shares: CellShares, gradients: Pair) -> Tensor:
-        """Turn the gradients in the products, (K, 256) per level, into that in the shares."""
-        over = shares.weights[0].flatten(2)
+    def share_gradient(self, over: list[Pair], gradients: Pair) -> Tensor:
+        """Turn the gradients in the products, (K, 256) per level, into that in the shares.
+
+        Returns (K, 2 bins n): along x for the bins of all levels, then along y.
+        """
         in_x, in_y = [], []
-        for part, table, gradient in zip(self._parts, self._tables, gradients, strict=True):
-            over_x, over_y = over[:, :, part].unbind(1)
-            in_both = (gradient @ table.T).to(over.dtype)
-            in_both = in_both.view(len(in_both), over_y.shape[1], -1)
+        for table, (over_x, over_y), gradient in zip(self._tables, over, gradients, strict=True):
+            in_both = (gradient @ table.T).to(over_y.dtype)
+            in_both = in_both.view(*over_y.shape, over_x.shape[1])
             in_x.append(torch.bmm(over_y[:, None], in_both)[:, 0])
             in_y.append(torch.bmm(in_both, over_x[..., None])[..., 0])
-        return torch.cat([*in_x, *in_y], 1).view_as(shares.weights)
+        return torch.cat([*in_x, *in_y], 1)
 
 
 def _inside(cells: Tensor, last: Tensor) -> Tensor:
