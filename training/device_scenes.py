@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tracker_core.synthetic import Scene
+from tracker_core.synthetic.optics import LIGHT_GRID
 from training.device_warp import (
     Positions,
     blend,
@@ -101,8 +102,8 @@ class DeviceScenes:
             as_table([getattr(each, name) for each in optics], self.device)
             for name in ('colors', 'slopes', 'blur')
         )
-        self._noise = as_images([each.noise.astype(np.float16) for each in optics], self.device)
-        starts = np.array([[s.noise_start(i) for i in range(len(s))] for s in scenes], np.float64)
+        self._noise = as_images([optics[0].noise], self.device)
+        starts = np.stack([each.noise_starts for each in optics])
         maps = np.tile(np.eye(2, 3), (*starts.shape[:2], 1, 1))
         maps[..., 2] = starts[..., ::-1]
         self._noise_maps = as_table(maps, self.device)
@@ -199,14 +200,15 @@ class DeviceScenes:
         """Light, colour and noise of the camera."""
         slopes = self._slopes[index][..., None, None]
         light = torch.ones((), device=self.device)
-        for axis, (count, length) in enumerate(zip((8, 6), self.settings.size, strict=True)):
+        for axis, (count, length) in enumerate(zip(LIGHT_GRID, self.settings.size, strict=True)):
             # The scene interpolates between so many points, and repeats the outer ones.
             place = (at[axis] * (count / length) - 0.5).clamp(0, count - 1) / ((count - 1) / 2) - 1
             light = light + slopes[:, axis] * place
         image *= light[:, None]
         image *= self._colours[index][..., None, None]
         if self.settings.noise > 0:
-            image += sample(self._noise[index[0]], self._noise_maps[index], at)
+            noise = self._noise.expand(len(image), -1, -1, -1)
+            image += sample(noise, self._noise_maps[index], at)
         return image
 
     def _blur_radius(self, windows: Tensor, width: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from dataclasses import replace
 
@@ -11,7 +12,8 @@ import pytest
 
 from tracker_core import Box
 from tracker_core.synthetic import DEMO_SCENE, DEMO_SEED, Scene, SceneSettings, render_sequence
-from tracker_core.synthetic.motion import similarity
+from tracker_core.synthetic.motion import similarity, transform
+from tracker_core.synthetic.optics import LIGHT_GRID
 from tracker_core.synthetic.sprite import Sprite
 
 #: Without anything that changes pixels away from the target or blurs its outline.
@@ -82,6 +84,52 @@ def test_same_seed_gives_the_same_bytes_in_any_order() -> None:
         assert (again.box, again.visible) == (forward[index].box, forward[index].visible)
     other = next(iter(render_sequence(settings, 4)))
     assert other.image.tobytes() != forward[0].image.tobytes()
+
+
+def test_noise_is_as_strong_as_asked_for_and_new_in_every_frame_and_scene() -> None:
+    settings = replace(CLEAN, frames=2, camera_shake=0, noise=3.0)
+    grey = np.full((100, 100, 3), 120, np.uint8)
+    scenes = [Scene(settings, seed, background=grey) for seed in (0, 1)]
+    corners = [scene.render(i).image[:40, :40].astype(int) for scene in scenes for i in (0, 1)]
+    for number, corner in enumerate(corners):
+        assert corner.mean() == pytest.approx(120, abs=0.3)
+        assert corner.std() == pytest.approx(np.hypot(3, 0.29), rel=0.05), 'and rounding'
+        for other in corners[:number]:
+            assert abs(np.corrcoef(corner.ravel(), other.ravel())[0, 1]) < 0.1
+
+
+def test_light_is_interpolated_between_the_points_of_a_grid() -> None:
+    settings = replace(CLEAN, light=0.3, tint=0.1, shading=0.3)
+    scene = Scene(settings, 2, background=np.full((100, 100, 3), 120, np.uint8))
+    (width, height), (columns, rows) = settings.size, LIGHT_GRID
+    x, y = np.meshgrid(np.linspace(-1, 1, columns), np.linspace(-1, 1, rows))
+    index = 50
+    slope = 1 + scene.optics.slopes[index, 0] * x + scene.optics.slopes[index, 1] * y
+    light = cv2.resize(slope[..., None] * scene.optics.colors[index], (width, height))
+    empty = scene.render(index, with_target=False).image
+    assert np.ptp(light) > 0.2
+    assert np.abs(empty - 120 * light).max() < 0.51
+
+
+def test_scenes_are_sent_to_other_processes_without_their_noise() -> None:
+    scene = Scene(SceneSettings(frames=2), 0)
+    sizes = [level.nbytes for level in scene.target.levels]
+    assert len(pickle.dumps(scene)) < scene.ground.nbytes + sum(sizes) + 20_000
+    again = pickle.loads(pickle.dumps(scene))
+    assert again.render(1).image.tobytes() == scene.render(1).image.tobytes()
+
+
+def test_places_of_many_frames_are_those_of_each() -> None:
+    x, y, scale, angle = np.random.default_rng(0).uniform(0.1, 2, (4, 5))
+    points = np.array([[0.0, 0.0], [3.0, -1.0]])
+    mapped = transform(similarity(x, y, scale, angle), points)
+    for i in range(5):
+        one = similarity(x[i], y[i], scale[i], angle[i])
+        assert one.shape == (3, 3)
+        assert np.allclose(transform(one, points), mapped[i])
+        cosine, sine = np.cos(angle[i]), np.sin(angle[i])
+        turned = np.array([3 * cosine + sine, 3 * sine - cosine])
+        assert np.allclose(mapped[i, 1], scale[i] * turned + (x[i], y[i]))
 
 
 def test_images_have_the_size_asked_for() -> None:

@@ -66,18 +66,15 @@ def ground_and_camera(
     roll = np.radians(settings.camera_roll) * Curve.random(rng, settings.period)(times)
     middle = similarity(-shape[0] / 2, -shape[1] / 2)
     width, height = settings.size
-    camera = [
-        similarity(width / 2 + dx[i], height / 2 + dy[i], zoom[i], roll[i]) @ middle
-        for i in range(settings.frames)
-    ]
-    return ground.astype(np.uint8, copy=False), np.stack(camera)
+    camera = similarity(width / 2 + dx, height / 2 + dy, zoom, roll) @ middle
+    return ground.astype(np.uint8, copy=False), camera
 
 
 def hand_shake(rng: np.random.Generator, settings: SceneSettings) -> Matrix:
     """Small fast movements (N, 3, 3) of the whole image."""
     times = np.arange(settings.frames, dtype=np.float64)
     x, y = (settings.camera_shake * Curve.random(rng, 7.0)(times) for _ in range(2))
-    return np.stack([similarity(x[i], y[i]) for i in range(settings.frames)])
+    return similarity(x, y)
 
 
 def target_places(
@@ -91,7 +88,8 @@ def target_places(
     poses = _poses(rng, settings, target, size / target.size)
     for window in events.absent:
         path = path + _excursion(target, poses, path, window, settings, size)
-    return np.stack([similarity(x, y) @ pose for (x, y), pose in zip(path, poses, strict=True)])
+    x, y = path.T
+    return np.asarray(similarity(x, y) @ poses)
 
 
 def _poses(
@@ -106,12 +104,7 @@ def _poses(
     turn = np.radians(settings.tilt)
     yaw, pitch = (turn * Curve.random(rng, settings.period)(times) for _ in range(2))
     distance = 2.5 * sprite.diameter
-    return np.stack(
-        [
-            similarity(0, 0, scales[i], angles[i]) @ tilted(yaw[i], pitch[i], distance)
-            for i in range(settings.frames)
-        ]
-    )
+    return np.asarray(similarity(0, 0, scales, angles) @ tilted(yaw, pitch, distance))
 
 
 def _excursion(
@@ -123,8 +116,8 @@ def _excursion(
     size: float,
 ) -> Floats:
     """Shift (N, 2) that takes the target out of the image during a window and back after it."""
-    frames = range(window[0], window[1] + 1)
-    bounds = np.stack([target.bounds(poses[i]) + np.tile(path[i], 2) for i in frames])
+    frames = slice(window[0], window[1] + 1)
+    bounds = target.bounds(poses[frames]) + np.tile(path[frames], 2)
     width, height = settings.size
     margin = 0.5 * size * settings.shadow + settings.speed * size + settings.camera_shake + 3
     ways = {
@@ -165,8 +158,5 @@ def distractor_places(
         x = places[:, 0, 2] + radius * np.cos(bearing)
         y = places[:, 1, 2] + radius * np.sin(bearing)
         angles = np.radians(settings.rotation) * Curve.random(rng, settings.period)(times)
-        matrices = [
-            similarity(x[i], y[i], scale * scales[i], angles[i]) for i in range(settings.frames)
-        ]
-        objects.append((sprite, np.stack(matrices)))
+        objects.append((sprite, similarity(x, y, scale * scales, angles)))
     return objects

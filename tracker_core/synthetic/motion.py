@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+FloatOrFloats = float | Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +38,31 @@ class Curve:
         return float(self.weights @ self.rates)
 
 
-def similarity(x: float, y: float, scale: float = 1.0, angle: float = 0.0) -> NDArray[np.float64]:
-    """(3, 3) matrix: rotate by `angle` (radians), scale, then move the origin to (x, y)."""
-    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
-    return np.array([[cosine, -sine, x], [sine, cosine, y], [0.0, 0.0, 1.0]])
+def similarity(
+    x: FloatOrFloats, y: FloatOrFloats, scale: FloatOrFloats = 1.0, angle: FloatOrFloats = 0.0
+) -> NDArray[np.float64]:
+    """Rotate by `angle` (radians), scale, then move the origin to (x, y).
 
-
-def tilted(yaw: float, pitch: float, distance: float) -> NDArray[np.float64]:
-    """(3, 3) homography of a plane turned about its vertical and horizontal axis (radians).
-
-    The origin stays where it is; `distance` from the camera is in the units of the plane.
+    (3, 3), or (..., 3, 3) for arrays, which are broadcast.
     """
-    about_y = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
-    about_x = np.array(
-        [[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]]
-    )
-    plane = (about_x @ about_y)[:, :2]
-    return np.array(
-        [[*plane[0], 0.0], [*plane[1], 0.0], [plane[2, 0] / distance, plane[2, 1] / distance, 1.0]]
-    )
+    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
+    return _matrices([[cosine, -sine, x], [sine, cosine, y], [0, 0, 1]])
+
+
+def tilted(yaw: Floats, pitch: Floats, distance: float) -> NDArray[np.float64]:
+    """Homographies (N, 3, 3) of a plane turned about its vertical, then its horizontal axis.
+
+    By angles (N,) in radians. The origin stays where it is; `distance` from the camera is in the
+    units of the plane.
+    """
+    (cy, sy), (cp, sp) = ((np.cos(each), np.sin(each)) for each in (yaw, pitch))
+    return _matrices([[cy, 0, 0], [sp * sy, cp, 0], [-cp * sy / distance, sp / distance, 1]])
+
+
+def _matrices(rows: list[list[Any]]) -> NDArray[np.float64]:
+    """Matrices (..., 3, 3) of elements that are numbers or arrays (...)."""
+    elements = np.broadcast_arrays(*(each for row in rows for each in row))
+    return np.stack(elements, -1).reshape(*elements[0].shape, 3, 3).astype(np.float64)
 
 
 def size_at_origin(matrices: NDArray[np.float64]) -> Floats:
@@ -66,9 +74,9 @@ def size_at_origin(matrices: NDArray[np.float64]) -> Floats:
 
 
 def transform(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Map points (N, 2) by a homography (3, 3)."""
-    mapped = points @ matrix[:, :2].T + matrix[:, 2]
-    return np.asarray(mapped[:, :2] / mapped[:, 2:])
+    """Map points (N, 2) by homographies (..., 3, 3) to points (..., N, 2)."""
+    mapped = points @ matrix[..., :2].swapaxes(-1, -2) + matrix[..., None, :, 2]
+    return np.asarray(mapped[..., :2] / mapped[..., 2:])
 
 
 def plateau(times: Floats, start: float, end: float, ramp: float) -> Floats:

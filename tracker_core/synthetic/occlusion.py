@@ -62,8 +62,8 @@ def passing_post(
         )
     centers = centers + (low + high) / 2 * np.array([np.cos(angle), np.sin(angle)])
     sprite = Sprite(post(rng, (max(int(np.ceil(wide)), 4), int(2.5 * reach)), texture))
-    places = np.stack([similarity(x, y, 1.0, angle) for x, y in centers])
-    return Occluder(sprite, places, window)
+    x, y = centers.T
+    return Occluder(sprite, similarity(x, y, 1.0, angle), window)
 
 
 def _relative_motion(
@@ -99,8 +99,6 @@ def _extent(
 ) -> tuple[float, float]:
     """Range across the post that the target takes up during the window, in pixels."""
     normal = np.array([np.cos(angle), np.sin(angle)])
-    across = [
-        (transform(matrices[i], target.outline) - centers[i]) @ normal
-        for i in range(window[0], window[1] + 1)
-    ]
-    return float(min(a.min() for a in across)), float(max(a.max() for a in across))
+    frames = slice(window[0], window[1] + 1)
+    across = (transform(matrices[frames], target.outline) - centers[frames, None]) @ normal
+    return float(across.min()), float(across.max())

@@ -84,7 +84,7 @@ class Scene:
         """
         # A stream of random numbers for each part: one part given does not change the others.
         streams = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(8))
-        self.settings, self._seed = settings, seed
+        self.settings = settings
         painted = painted_object(next(streams)) if target is None else target
         self.target = Sprite(painted)
         self.ground, self.camera = ground_and_camera(next(streams), settings, background)
@@ -95,6 +95,7 @@ class Scene:
         )
         self.occluders = self._place_occluders(next(streams), events, background)
         self._shake(hand_shake(next(streams), settings))
+        self._bounds = self.target.bounds(self.places)
         self.optics = Optics(next(streams), settings)
 
     def __len__(self) -> int:
@@ -110,13 +111,13 @@ class Scene:
         occluding = self._occluding(index, self._corners)
         for patch in occluding:
             paste(image, patch)
-        finished = self.optics.apply(image, index, self.noise_start(index))
+        finished = self.optics.apply(image, index)
         return SyntheticFrame(finished, self.box(index), self._visible(index, occluding, drawn))
 
     def box(self, index: int) -> Box:
         """Box of the target in frame `index`, as in `SyntheticFrame`, without rendering it."""
         self._check(index)
-        left, top, right, bottom = map(float, self.target.bounds(self.places[index]))
+        left, top, right, bottom = self._bounds[index].tolist()
         return Box(left, top, right - left, bottom - top)
 
     def visible(self, index: int) -> float:
@@ -139,15 +140,10 @@ class Scene:
         total = float(patch.alpha.sum(dtype=np.float64)) / 255
         return min(seen_through(patch, opacity) / total, 1.0) if total > 0 else 0.0
 
-    def noise_start(self, index: int) -> tuple[int, int]:
-        """First row and column of the noise of `optics` that frame `index` takes."""
-        return self.optics.noise_start(np.random.default_rng((self._seed, 1 + index)))
-
     def movement(self, places: Matrix) -> Matrix:
         """Movements (N, 2), x and y in pixels, of an object during each exposure."""
-        count = np.arange(len(places))
-        before, after = places[np.maximum(count - 1, 0)], places[np.minimum(count + 1, count[-1])]
-        return np.asarray((after - before)[:, :2, 2] / 2 * self.settings.shutter)
+        path = np.concatenate([places[:1], places, places[-1:]])[:, :2, 2]
+        return np.asarray((path[2:] - path[:-2]) / 2 * self.settings.shutter)
 
     def _shake(self, shake: Matrix) -> None:
         """Move everything in each frame in the same way."""
@@ -175,7 +171,7 @@ class Scene:
 
     def _draw(self, image: Image, sprite: Sprite, places: Matrix, index: int) -> Patch:
         """Draw one object with its shadow and motion blur; return it without them."""
-        motion = self.movement(places)[index]
+        motion = self.movement(places[max(index - 1, 0) : index + 2])[min(index, 1)]
         reach = int(np.ceil(np.abs(motion).max() / 2)) + 1
         patch = sprite.warp(places[index], margin=reach)
         diameter = max(patch.rgba.shape)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker_core.synthetic.motion import similarity, size_at_origin, transform
+from tracker_core.synthetic.motion import size_at_origin, transform
 
 Image = NDArray[np.uint8]
 Matrix = NDArray[np.float64]
@@ -74,9 +74,9 @@ class Sprite:
         return np.array([[-x, -y], [x, -y], [x, y], [-x, y]])
 
     def bounds(self, matrix: Matrix) -> NDArray[np.float64]:
-        """Tight box (left, top, right, bottom) after the mapping of its coordinates to pixels."""
+        """Tight boxes (..., 4) left, top, right, bottom where matrices (..., 3, 3) map it to."""
         points = transform(matrix, self.outline)
-        return np.concatenate([points.min(0), points.max(0)])
+        return np.concatenate([points.min(-2), points.max(-2)], -1)
 
     def may_be_within(self, corners: NDArray[np.float64], matrix: Matrix) -> bool:
         """Return False where an affine mapping leaves all of it outside a convex area (N, 2).
@@ -108,22 +108,19 @@ class Sprite:
         edges = np.linspace(math.floor(low), math.ceil(high), _BANDS + 1).astype(int).tolist()
         bands = []
         for top, bottom in itertools.pairwise(edges):
-            extent = _extent_between(corners, top - 1, bottom + 1)
-            left, right = np.clip((extent[0] - 1, extent[1] + 1), 0, size[0])
-            bands.append(self._draw(matrix, math.floor(left), top, math.ceil(right), bottom))
-        return [band for band in bands if band.rgba.size]
+            low, high = _extent_between(corners.tolist(), top - 1, bottom + 1)
+            left, right = math.floor(max(low - 1, 0)), math.ceil(min(high + 1, size[0]))
+            if left < right and top < bottom:
+                bands.append(self._draw(matrix, left, top, right, bottom))
+        return bands
 
     def _draw(self, matrix: Matrix, left: int, top: int, right: int, bottom: int) -> Patch:
-        if right <= left or bottom <= top:
-            return Patch(np.zeros((0, 0, 4), np.uint8), left, top)
         level = self.level(matrix)
-        to_patch = (
-            similarity(-0.5 - left, -0.5 - top)
-            @ matrix
-            @ similarity(-self.middle[0], -self.middle[1])
-            @ np.diag([2.0**level, 2.0**level, 1.0])
-            @ similarity(0.5, 0.5)
-        )
+        # From the pixels of the level to the patch, both counted from the middle of the first.
+        step, (x, y) = 2.0**level, self.middle
+        to_sprite = np.array([[step, 0, step / 2 - x], [0, step, step / 2 - y], [0, 0, 1]])
+        to_patch = np.array([[1, 0, -0.5 - left], [0, 1, -0.5 - top], [0, 0, 1]])
+        to_patch = to_patch @ matrix @ to_sprite
         size = right - left, bottom - top
         if to_patch[2, 0] == to_patch[2, 1] == 0:
             to_patch /= to_patch[2, 2]
@@ -135,19 +132,18 @@ class Sprite:
     def level(self, matrix: Matrix) -> int:
         """Pyramid level that is shrunk by no more than two when drawn (no aliasing)."""
         scale = float(size_at_origin(matrix))
-        return int(np.clip(np.floor(-np.log2(max(scale, 1e-6)) + 0.25), 0, LEVELS - 1))
+        return min(max(math.floor(0.25 - math.log2(max(scale, 1e-6))), 0), LEVELS - 1)
 
 
-def _extent_between(corners: NDArray[np.float64], low: float, high: float) -> tuple[float, float]:
-    """Smallest and largest x of a polygon (N, 2) between two values of y, or zeros."""
-    steps = np.roll(corners, -1, 0) - corners
-    rise = np.where(np.abs(steps[:, 1]) < 1e-9, 1e-9, steps[:, 1])
-    parts = (np.array([[low], [high]]) - corners[:, 1]) / rise
-    crossed = (parts.min(0) <= 1) & (parts.max(0) >= 0)
-    if not crossed.any():
-        return 0.0, 0.0
-    x = (corners[:, 0] + parts.clip(0, 1) * steps[:, 0])[:, crossed]
-    return float(x.min()), float(x.max())
+def _extent_between(corners: list[list[float]], low: float, high: float) -> tuple[float, float]:
+    """Smallest and largest x of a polygon between two values of y, or zeros."""
+    reached = []
+    for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True):
+        slope = (x1 - x0) / (y1 - y0) if y0 != y1 else 0.0
+        ends = sorted((min(max(y, low), high), y, x) for x, y in ((x0, y0), (x1, y1)))
+        if ends[0][1] <= high and ends[1][1] >= low:
+            reached += [x + (inside - y) * slope for inside, y, x in ends]
+    return min(reached, default=0.0), max(reached, default=0.0)
 
 
 def paste(image: Image, patch: Patch) -> None:
@@ -167,30 +163,32 @@ def darken(image: Image, patch: Patch, strength: float, spread: float) -> None:
     border = int(3 * spread)
     alpha = cv2.extractChannel(patch.rgba, 3)
     alpha = cv2.copyMakeBorder(alpha, *(border,) * 4, cv2.BORDER_CONSTANT)
-    soft = _soften(alpha.astype(np.uint8, copy=False), max(spread, 0.5))
-    shade = cv2.convertScaleAbs(soft, alpha=strength).astype(np.uint8, copy=False)
-    window = _window(image.shape[:2], shade, patch.left - border, patch.top - border)
+    rest = _left_by(alpha.astype(np.uint8, copy=False), strength, max(spread, 0.5))
+    window = _window(image.shape[:2], rest, patch.left - border, patch.top - border)
     if window is None:
         return
     rows, columns, inside = window
-    rest = cv2.cvtColor(cv2.bitwise_not(shade[inside]), cv2.COLOR_GRAY2RGB)
+    rest = cv2.cvtColor(rest[inside], cv2.COLOR_GRAY2RGB).astype(np.uint8, copy=False)
     cv2.multiply(image[rows, columns], rest, image[rows, columns], scale=1 / 255)
 
 
-def _soften(alpha: Image, sigma: float) -> Image:
-    """Blur (h, w) by a Gaussian; wide ones on a smaller image, which shows nothing less."""
+def _left_by(alpha: Image, strength: float, sigma: float) -> Image:
+    """Light (h, w), 0..255, left by a shadow that is blurred by a Gaussian.
+
+    A wide blur is made on a smaller image, which shows nothing less.
+    """
     factor = 1
     while sigma / factor >= 4:
         factor *= 2
     height, width = alpha.shape
-    small = alpha
     if factor > 1:
         size = -(-width // factor), -(-height // factor)
-        small = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-    soft = cv2.GaussianBlur(small, (0, 0), sigma / factor)
+        alpha = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    soft = cv2.GaussianBlur(alpha, (0, 0), sigma / factor)
+    rest = cv2.convertScaleAbs(soft, alpha=-strength, beta=255)
     if factor > 1:
-        soft = cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR)
-    return soft.astype(np.uint8, copy=False)
+        rest = cv2.resize(rest, (width, height), interpolation=cv2.INTER_LINEAR)
+    return rest.astype(np.uint8, copy=False)
 
 
 def seen_through(patch: Patch, opacity: Image) -> float:
@@ -227,8 +225,8 @@ def _premultiplied(rgba: Image) -> Image:
 def _hull(alpha: Image) -> NDArray[np.float64]:
     """Convex hull (N, 2) of the corners of all pixels with an alpha of at least one half."""
     contours, _ = cv2.findContours(
-        (alpha >= 128).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+        (alpha >= 128).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
     )
-    pixels = np.concatenate(contours)[:, 0]
+    pixels = cv2.convexHull(np.concatenate(contours))[:, 0]
     corners = np.concatenate([pixels + np.array((dx, dy)) for dx in (0, 1) for dy in (0, 1)])
     return cv2.convexHull(corners.astype(np.float32))[:, 0].astype(np.float64)
