@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tracker_core.synthetic import Scene
+from tracker_core.synthetic.bending import area_on_cutout, in_plane, on_cutout
+from tracker_core.synthetic.moving import Moving
 from tracker_core.synthetic.optics import LIGHT_GRID
 from training.device_warp import (
     Positions,
@@ -63,8 +65,8 @@ class DeviceScenes:
             raise ValueError('scenes that are rendered together must have the same settings')
         self.settings, self.device = scenes[0].settings, torch.device(device)
         self._grounds, self._ground_maps = pack_grounds(scenes, self.device)
-        objects = [[*scene.others, (scene.target, scene.places)] for scene in scenes]
-        posts = [[(each.sprite, each.matrices) for each in scene.occluders] for scene in scenes]
+        objects = [[*scene.others, scene.target] for scene in scenes]
+        posts = [[Moving(o.sprite, o.matrices) for o in scene.occluders] for scene in scenes]
         self._below, self._above = (
             [
                 pack_objects(scenes, layer, self.device, is_below=is_below)
@@ -72,8 +74,8 @@ class DeviceScenes:
             ]
             for drawn, is_below in ((objects, True), (posts, False))
         )
-        self._places = as_table([scene.places for scene in scenes], self.device)
-        areas, middles = zip(*(area_grid(scene.target) for scene in scenes), strict=True)
+        self._places = as_table([scene.target.places for scene in scenes], self.device)
+        areas, middles = zip(*(area_grid(scene.target.sprite) for scene in scenes), strict=True)
         self._areas, self._middles = as_table(areas, self.device), as_table(middles, self.device)
         self._pack_optics(scenes)
         self.boxes_ltwh: NDArray[np.float64] = np.array(
@@ -166,9 +168,13 @@ class DeviceScenes:
     @torch.no_grad()
     def _visible(self, index: Index) -> Tensor:
         places, middles = self._places[index], self._middles[index[0]].transpose(1, 2)
-        points = project(places, (middles[:, None, 0], middles[:, None, 1]))
+        plane, area = (middles[:, None, 0], middles[:, None, 1]), self._areas[index[0]][:, None]
+        if (bend := _bend(self._below[-1], index)) is not None:
+            plane = in_plane(*plane, *bend)
+            area = area / area_on_cutout(*plane, *bend)
+        points = project(places, plane)
         x, y = points[0] / points[2], points[1] / points[2]
-        area = self._areas[index[0]][:, None] / points[2] ** 3
+        area = area / points[2] ** 3
         width, height = self.settings.size
         free = ((x >= 0) & (x < width) & (y >= 0) & (y < height)).float()
         scale, covered = x.new_ones(len(x)), torch.zeros_like(x)
@@ -185,7 +191,7 @@ class DeviceScenes:
         image = sample(self._grounds[index[0]], self._ground_maps[index], at)
         for drawn in self._below:
             if drawn.shadows is not None:
-                soft = _look_at_shadow(drawn.shadows, index, drawn.inverses[index], at)
+                soft = _look_at_shadow(drawn, drawn.shadows, index, at)
                 image *= 1 - self.settings.shadow / 255 * soft
             blend(image, _look(drawn, index, at, 1 / step))
         for post in self._above:
@@ -233,24 +239,44 @@ def _look(
     scale = drawn.scales[index] * magnification
     number = (0.25 - scale.clamp(min=1e-6).log2()).floor().clamp(0, drawn.levels.shape[1] - 1)
     level = drawn.levels[index[0], number.long()]
-    matrices = shrink_and_shift(drawn.inverses[index], level[:, :3])
     sheets = drawn.sheets[:, channels][index[0]].float()
     motions = drawn.motions[index][..., None, None]
     total: Tensor | None = None
     for part in torch.linspace(-0.5, 0.5, drawn.taps).tolist():
         moved = at[0] - part * motions[:, 0], at[1] - part * motions[:, 1]
-        seen = sample(sheets, matrices, moved, level[:, 3:])
+        seen = _sample_object(drawn, index, moved, sheets, level)
         total = seen if total is None else total.add_(seen)
     assert total is not None
     return total if drawn.taps == 1 else total.div_(drawn.taps)
 
 
-def _look_at_shadow(shadows: Shadows, index: Index, inverses: Tensor, at: Positions) -> Tensor:
+def _look_at_shadow(drawn: Objects, shadows: Shadows, index: Index, at: Positions) -> Tensor:
     """Soft alpha (n, 1, h, w), 0..255, of the shadow of an object."""
     offset = shadows.offsets[index][:, None, None]
-    matrices = shrink_and_shift(inverses, shadows.maps[index[0]])
     moved = at[0] - offset, at[1] - 2 * offset
-    return sample(shadows.images[index[0]], matrices, moved)
+    return _sample_object(drawn, index, moved, shadows.images[index[0]], shadows.maps[index[0]])
+
+
+def _sample_object(
+    drawn: Objects, index: Index, at: Positions, textures: Tensor, level: Tensor
+) -> Tensor:
+    """Values (n, c, h, w) of textures of an object, which lie in them as `Objects.levels` say."""
+    inverses = drawn.inverses[index]
+    if (bend := _bend(drawn, index)) is not None:
+        x, y, *depth = project(inverses, at)
+        plane = (x / depth[0], y / depth[0]) if depth else (x, y)
+        at = on_cutout(*plane, *bend)
+        inverses = torch.eye(2, 3, device=inverses.device).expand(len(inverses), -1, -1)
+    bounds = level[:, 3:] if level.shape[1] > 3 else None
+    return sample(textures, shrink_and_shift(inverses, level[:, :3]), at, bounds)
+
+
+def _bend(drawn: Objects, index: Index) -> tuple[tuple[Tensor, Tensor], Tensor] | None:
+    """Half sizes and bends of objects, for the functions of `tracker_core.synthetic.bending`."""
+    if drawn.bends is None:
+        return None
+    width, height = drawn.halves[index[0]].T[..., None, None]
+    return (width, height), drawn.bends[index].permute(1, 2, 0)[..., None, None]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

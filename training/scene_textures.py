@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tracker_core.synthetic import Scene
 from tracker_core.synthetic.motion import similarity, size_at_origin
+from tracker_core.synthetic.moving import Moving
 from tracker_core.synthetic.scene import SHADOW_OFFSET, SHADOW_SPREAD
 from tracker_core.synthetic.sprite import Image, Sprite
 
@@ -52,6 +53,10 @@ class Objects:
     """(K, F, 2) movement during the exposure, stretched so that `taps` samples blur as much."""
     taps: int
     shadows: Shadows | None
+    bends: Tensor | None
+    """(K, F, 2, 3) as of `tracker_core.synthetic.bending`."""
+    halves: Tensor
+    """(K, 2): half the width and height of the sprites."""
 
 
 def as_images(arrays: Sequence[Array], device: torch.device) -> Tensor:
@@ -94,17 +99,18 @@ def _parts(packed: Any) -> list[Any]:
 
 def pack_objects(
     scenes: Sequence[Scene],
-    objects: Sequence[tuple[Sprite, Matrix]],
+    objects: Sequence[Moving],
     device: torch.device,
     *,
     is_below: bool = True,
 ) -> Objects:
-    """Pack one object (sprite and places (F, 3, 3)) of each scene.
+    """Pack one object of each scene.
 
     What `is_below` the occluders has a shadow and motion blur.
     """
-    sheets, levels = zip(*(_sheet(*drawn) for drawn in objects), strict=True)
-    places = np.stack([each for _, each in objects])
+    sheets, levels = zip(*map(_sheet, objects), strict=True)
+    places = np.stack([each.places for each in objects])
+    bends = [each.bends for each in objects if each.bends is not None]
     motions, taps = np.zeros((*places.shape[:2], 2)), 1
     if is_below:
         pairs = zip(scenes, places, strict=True)
@@ -118,6 +124,8 @@ def pack_objects(
         motions=as_table(motions, device),
         taps=taps,
         shadows=_pack_shadows(scenes, objects, device) if has_shadow else None,
+        bends=as_table(bends, device) if bends else None,
+        halves=as_table([np.array(each.sprite.half) for each in objects], device),
     )
 
 
@@ -128,12 +136,13 @@ def _inverses(places: Matrix) -> Matrix:
     return np.asarray(inverses[..., :2, :] if is_affine else inverses)
 
 
-def _sheet(sprite: Sprite, places: Matrix) -> tuple[Array, Array]:
+def _sheet(drawn: Moving) -> tuple[Array, Array]:
     """Levels of a sprite beside each other (h, w, 4), from the finest that frames need, and where.
 
     The edge of every level is transparent: what is sampled beyond it is clamped to its bounds.
     """
-    finest = sprite.level(places[size_at_origin(places).argmax()])
+    sprite = drawn.sprite
+    finest = sprite.level(drawn.places[size_at_origin(drawn.places).argmax()])
     first, others = sprite.levels[finest], sprite.levels[finest + 1 :]
     width = first.shape[1] + max((level.shape[1] for level in others), default=0)
     height = max(first.shape[0], sum(level.shape[0] for level in others))
@@ -168,25 +177,23 @@ def _variance(count: Matrix | int) -> Matrix | float:
 
 
 def _pack_shadows(
-    scenes: Sequence[Scene], objects: Sequence[tuple[Sprite, Matrix]], device: torch.device
+    scenes: Sequence[Scene], objects: Sequence[Moving], device: torch.device
 ) -> Shadows:
     images, maps, offsets = [], [], []
-    for scene, (sprite, places) in zip(scenes, objects, strict=True):
-        diameters = _drawn_diameters(sprite, places, scene.movement(places))
+    for scene, drawn in zip(scenes, objects, strict=True):
+        diameters = _drawn_diameters(drawn, scene.movement(drawn.places))
         offsets.append(np.rint(SHADOW_OFFSET * diameters))
-        spread = SHADOW_SPREAD * float(np.mean(diameters / size_at_origin(places)))
-        image, place = _shadow(sprite, spread)
+        spread = SHADOW_SPREAD * float(np.mean(diameters / size_at_origin(drawn.places)))
+        image, place = _shadow(drawn.sprite, spread)
         images.append(image)
         maps.append(place)
     return Shadows(as_images(images, device), as_table(maps, device), as_table(offsets, device))
 
 
-def _drawn_diameters(sprite: Sprite, places: Matrix, motions: Matrix) -> Matrix:
-    """Longer sides (F,) of the patches as which a scene draws a sprite."""
-    points = np.concatenate([sprite.corners, np.ones((4, 1))], 1) @ places.transpose(0, 2, 1)
-    corners = points[..., :2] / points[..., 2:]
+def _drawn_diameters(drawn: Moving, motions: Matrix) -> Matrix:
+    """Longer sides (F,) of the patches as which a scene draws an object."""
     reach = np.ceil(np.abs(motions).max(1) / 2) + 1
-    sides = np.ceil(corners.max(1)) - np.floor(corners.min(1)) + 2 * (reach[:, None] + 1)
+    sides = np.ceil(drawn.rims.max(1)) - np.floor(drawn.rims.min(1)) + 2 * (reach[:, None] + 1)
     return np.asarray(sides.max(1))
 
 

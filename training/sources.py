@@ -197,7 +197,8 @@ def _folder_parts(source: Source, folder: Path, key: list[Any]) -> Iterator[Part
         yield Part(cache_name(folder, key), read)
         return
     for chosen in photograph_blocks(folder):
-        name = cache_name(folder, [*key, chosen.start, _PHOTOGRAPHS_PER_PART])
+        scene = dataclasses.asdict(SCENES[source.kind])
+        name = cache_name(folder, [*key, chosen.start, _PHOTOGRAPHS_PER_PART, scene])
         yield Part(name, partial(read, chosen=chosen))
 
 

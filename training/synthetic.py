@@ -20,6 +20,7 @@ SCENE = SceneSettings(
     scale=(0.7, 1.4),
     rotation=15.0,
     tilt=30.0,
+    deformation=0.06,
     light=0.25,
     partial_occlusions=1,
     distractors=1,

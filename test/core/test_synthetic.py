@@ -44,10 +44,12 @@ def sides(box: Box) -> np.ndarray:
     return np.array([box.left, box.top, box.right, box.bottom])
 
 
+@pytest.mark.parametrize('deformation', [0.0, 0.1])
 @pytest.mark.parametrize('seed', range(4))
-def test_box_is_where_the_pixels_of_the_target_are(seed: int) -> None:
+def test_box_is_where_the_pixels_of_the_target_are(seed: int, deformation: float) -> None:
     grey = np.full((100, 100, 3), 120, np.uint8)
-    scene = Scene(CLEAN, seed, target=cutout(), background=grey)
+    settings = replace(CLEAN, deformation=deformation)
+    scene = Scene(settings, seed, target=cutout(), background=grey)
     errors = []
     for index in range(0, len(scene), 3):
         frame, seen = scene.render(index), difference_box(scene, index)
@@ -113,7 +115,7 @@ def test_light_is_interpolated_between_the_points_of_a_grid() -> None:
 
 def test_scenes_are_sent_to_other_processes_without_their_noise() -> None:
     scene = Scene(SceneSettings(frames=2), 0)
-    sizes = [level.nbytes for level in scene.target.levels]
+    sizes = [level.nbytes for level in scene.target.sprite.levels]
     assert len(pickle.dumps(scene)) < scene.ground.nbytes + sum(sizes) + 20_000
     again = pickle.loads(pickle.dumps(scene))
     assert again.render(1).image.tobytes() == scene.render(1).image.tobytes()
@@ -140,9 +142,10 @@ def test_images_have_the_size_asked_for() -> None:
         assert all(f.image.dtype == np.uint8 for f in frames)
 
 
+@pytest.mark.parametrize('deformation', [0.0, 0.1])
 @pytest.mark.parametrize('seed', range(4))
-def test_full_occlusion_hides_every_pixel_of_the_target(seed: int) -> None:
-    settings = replace(CLEAN, full_occlusions=1, occlusion_frames=(8, 12))
+def test_full_occlusion_hides_every_pixel_of_the_target(seed: int, deformation: float) -> None:
+    settings = replace(CLEAN, full_occlusions=1, occlusion_frames=(8, 12), deformation=deformation)
     scene = Scene(settings, seed)
     visible = np.array([scene.visible(i) for i in range(len(scene))])
     hidden = np.flatnonzero(visible == 0)
@@ -305,7 +308,7 @@ def test_bands_show_what_is_drawn_at_once_and_little_else(angle: float) -> None:
     for x, y in ((100, 75), (190, 20), (-400, -400)):
         matrix = similarity(x, y, 0.9, angle)
         whole = np.zeros((height, width, 4), np.uint8)
-        once = sprite.warp(matrix)
+        once = sprite.warp(matrix, transform(matrix, sprite.corners))
         rows = slice(max(once.top, 0), max(once.top + once.rgba.shape[0], 0))
         columns = slice(max(once.left, 0), max(once.left + once.rgba.shape[1], 0))
         seen = once.rgba[max(-once.top, 0) :, max(-once.left, 0) :]

@@ -29,6 +29,9 @@ SETTINGS = {
     'everything': FULL,
     'hidden': replace(FULL, full_occlusions=1, partial_occlusions=0),
     'leaves': replace(FULL, leave_and_return=True, partial_occlusions=0),
+    'bent': replace(FULL, deformation=0.1),
+    'bent and affine': replace(FULL, deformation=0.08, tilt=0.0),
+    'bent and hidden': replace(FULL, deformation=0.1, full_occlusions=1, partial_occlusions=0),
     'beyond the ground': replace(FULL, camera_roll=60.0, camera_zoom=1.0),
     'affine': replace(FULL, tilt=0.0),
     'bare': replace(FULL, shadow=0, shutter=0, blur=0, noise=0, light=0, tint=0, shading=0),
@@ -65,7 +68,7 @@ def test_frames_are_those_of_the_scenes(name: str) -> None:
         assert tuple(packed.boxes_ltwh[k, f]) == expected.box.as_ltwh()
 
 
-@pytest.mark.parametrize('name', ['hidden', 'leaves'])
+@pytest.mark.parametrize('name', ['hidden', 'leaves', 'bent and hidden'])
 def test_visibility_is_right_through_an_event(name: str) -> None:
     scene = Scene(SETTINGS[name], 3)
     frames = torch.arange(len(scene))
@@ -75,9 +78,10 @@ def test_visibility_is_right_through_an_event(name: str) -> None:
     assert shares.tolist() == pytest.approx(expected, abs=0.02)
 
 
-def test_target_itself_is_where_it_should_be() -> None:
+@pytest.mark.parametrize('name', ['everything', 'bent'])
+def test_target_itself_is_where_it_should_be(name: str) -> None:
     """The whole image says little about a small part of it."""
-    scenes = [Scene(FULL, seed) for seed in (3, 4)]
+    scenes = [Scene(SETTINGS[name], seed) for seed in (3, 4)]
     _, numbers, frames, images, _ = render_all(scenes)
     for k, f, image in zip(numbers, frames, images, strict=True):
         expected = scenes[k].render(int(f)).image

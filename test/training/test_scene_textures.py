@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from tracker_core.synthetic import Scene, SceneSettings
+from tracker_core.synthetic.moving import Moving
 from training.scene_textures import area_grid, as_images, pack_grounds, pack_objects
 
 SETTINGS = SceneSettings(frames=12, size=(160, 120), distractors=1)
@@ -28,10 +29,10 @@ def test_images_of_several_sizes_are_filled_up() -> None:
 
 def test_sheets_hold_the_levels_that_frames_need() -> None:
     both = scenes()
-    packed = pack_objects(both, [(scene.target, scene.places) for scene in both], CPU)
+    packed = pack_objects(both, [scene.target for scene in both], CPU)
     for scene, sheet, levels in zip(both, packed.sheets, packed.levels, strict=True):
-        sprite = scene.target
-        finest = min(sprite.level(place) for place in scene.places)
+        sprite = scene.target.sprite
+        finest = min(sprite.level(place) for place in scene.target.places)
         assert finest > 0, 'painted objects are larger than these images need'
         assert torch.equal(levels[0], levels[finest])
         for level, (shrink, *_, x0, y0, x1, y1) in zip(
@@ -45,14 +46,14 @@ def test_sheets_hold_the_levels_that_frames_need() -> None:
 def test_only_perspective_takes_three_rows() -> None:
     for tilt, rows in ((0.0, 2), (15.0, 3)):
         both = scenes(replace(SETTINGS, tilt=tilt))
-        packed = pack_objects(both, [(scene.target, scene.places) for scene in both], CPU)
+        packed = pack_objects(both, [scene.target for scene in both], CPU)
         assert packed.inverses.shape == (2, 12, rows, 3)
 
 
 def test_streaks_have_the_spread_of_the_scene() -> None:
     both = scenes(replace(SETTINGS, speed=0.2, shutter=1.0))
-    packed = pack_objects(both, [(scene.target, scene.places) for scene in both], CPU)
-    motions = np.stack([scene.movement(scene.places) for scene in both])
+    packed = pack_objects(both, [scene.target for scene in both], CPU)
+    motions = np.stack([scene.movement(scene.target.places) for scene in both])
     lengths = np.hypot(motions[..., 0], motions[..., 1])
     assert packed.taps >= lengths.max() > 1
     spread = np.linspace(-0.5, 0.5, packed.taps).std() * packed.motions.numpy()
@@ -67,7 +68,7 @@ def test_streaks_have_the_spread_of_the_scene() -> None:
 def test_occluders_have_neither_shadow_nor_streak() -> None:
     both = scenes(replace(SETTINGS, frames=90, partial_occlusions=1, occlusion_frames=(4, 6)))
     posts = [scene.occluders[0] for scene in both]
-    packed = pack_objects(both, [(p.sprite, p.matrices) for p in posts], CPU, is_below=False)
+    packed = pack_objects(both, [Moving(p.sprite, p.matrices) for p in posts], CPU, is_below=False)
     assert packed.shadows is None and packed.taps == 1 and not packed.motions.any()
 
 
@@ -81,7 +82,7 @@ def test_grounds_hold_what_the_camera_sees() -> None:
 
 
 def test_area_grid_holds_the_area_of_the_sprite() -> None:
-    sprite = scenes()[0].target
+    sprite = scenes()[0].target.sprite
     alpha, middles = area_grid(sprite)
     cell = (sprite.width + 2) * (sprite.height + 2) / len(alpha)
     area = float(sprite.levels[0][..., 3].sum(dtype=np.float64)) / 255

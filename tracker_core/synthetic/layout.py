@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker_core.synthetic.bending import random_bends
 from tracker_core.synthetic.motion import (
     Curve,
     Floats,
@@ -20,6 +21,7 @@ from tracker_core.synthetic.motion import (
     slow_time,
     tilted,
 )
+from tracker_core.synthetic.moving import Moving
 from tracker_core.synthetic.objects import look_alike
 from tracker_core.synthetic.settings import SceneSettings
 from tracker_core.synthetic.sprite import Image, Sprite
@@ -77,8 +79,20 @@ def hand_shake(rng: np.random.Generator, settings: SceneSettings) -> Matrix:
     return similarity(x, y)
 
 
+def bends_of(rng: np.random.Generator, settings: SceneSettings, sprite: Sprite) -> Matrix | None:
+    """Bends (N, 2, 3) of an object; None where the scene has rigid ones."""
+    if not settings.deformation:
+        return None
+    size, period = (sprite.width, sprite.height), settings.period / 2
+    return random_bends(rng, settings.frames, period, settings.deformation, size)
+
+
 def target_places(
-    rng: np.random.Generator, settings: SceneSettings, target: Sprite, events: Events
+    rng: np.random.Generator,
+    settings: SceneSettings,
+    target: Sprite,
+    bends: Matrix | None,
+    events: Events,
 ) -> Matrix:
     """Matrices (N, 3, 3) from the target's coordinates to the frames."""
     size = float(rng.uniform(*settings.target_size)) * min(settings.size)
@@ -87,7 +101,8 @@ def target_places(
     path = roam(rng, times, settings.size, margin, settings.speed * size)
     poses = _poses(rng, settings, target, size / target.size)
     for window in events.absent:
-        path = path + _excursion(target, poses, path, window, settings, size)
+        posed = Moving(target, poses, bends)
+        path = path + _excursion(posed, path, window, settings, size)
     x, y = path.T
     return np.asarray(similarity(x, y) @ poses)
 
@@ -108,8 +123,7 @@ def _poses(
 
 
 def _excursion(
-    target: Sprite,
-    poses: Matrix,
+    posed: Moving,
     path: Floats,
     window: tuple[int, int],
     settings: SceneSettings,
@@ -117,7 +131,7 @@ def _excursion(
 ) -> Floats:
     """Shift (N, 2) that takes the target out of the image during a window and back after it."""
     frames = slice(window[0], window[1] + 1)
-    bounds = target.bounds(poses[frames]) + np.tile(path[frames], 2)
+    bounds = posed.bounds(frames) + np.tile(path[frames], 2)
     width, height = settings.size
     margin = 0.5 * size * settings.shadow + settings.speed * size + settings.camera_shake + 3
     ways = {
@@ -136,27 +150,28 @@ def _excursion(
 
 def distractor_places(
     rng: np.random.Generator,
+    bending: np.random.Generator,
     settings: SceneSettings,
-    target: Sprite,
-    places: Matrix,
+    target: Moving,
     painted: Image,
     cutouts: Sequence[Image] | None,
-) -> list[tuple[Sprite, Matrix]]:
+) -> list[Moving]:
     """Objects that circle around the target, nearer and further."""
     times = np.arange(settings.frames, dtype=np.float64)
     objects = []
     for number in range(settings.distractors):
         rgba = cutouts[number % len(cutouts)] if cutouts else look_alike(rng, painted)
         sprite = Sprite(rgba)
-        scale = target.size / sprite.size * float(rng.uniform(0.8, 1.1))
+        scale = target.sprite.size / sprite.size * float(rng.uniform(0.8, 1.1))
         low, high = settings.distractor_distance
         radius = low + (high - low) * (0.5 + 0.5 * Curve.random(rng, settings.period)(times))
         start, turn = rng.uniform(0, 2 * np.pi), rng.uniform(-1, 1) * 2 * np.pi / settings.period
         bearing = start + turn * times + Curve.random(rng, settings.period)(times)
-        scales = size_at_origin(places)
-        radius = radius * scales * target.diameter
-        x = places[:, 0, 2] + radius * np.cos(bearing)
-        y = places[:, 1, 2] + radius * np.sin(bearing)
+        scales = size_at_origin(target.places)
+        radius = radius * scales * target.sprite.diameter
+        x = target.places[:, 0, 2] + radius * np.cos(bearing)
+        y = target.places[:, 1, 2] + radius * np.sin(bearing)
         angles = np.radians(settings.rotation) * Curve.random(rng, settings.period)(times)
-        objects.append((sprite, similarity(x, y, scale * scales, angles)))
+        places = similarity(x, y, scale * scales, angles)
+        objects.append(Moving(sprite, places, bends_of(bending, settings, sprite)))
     return objects

@@ -74,7 +74,7 @@ def size_at_origin(matrices: NDArray[np.float64]) -> Floats:
 
 
 def transform(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Map points (N, 2) by homographies (..., 3, 3) to points (..., N, 2)."""
+    """Map points (N, 2) or (..., N, 2) by homographies (..., 3, 3) to points (..., N, 2)."""
     mapped = points @ matrix[..., :2].swapaxes(-1, -2) + matrix[..., None, :, 2]
     return np.asarray(mapped[..., :2] / mapped[..., 2:])
 

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from tracker_core.box import Box
 from tracker_core.synthetic.layout import (
     Events,
+    bends_of,
     distractor_places,
     ground_and_camera,
     hand_shake,
     target_places,
 )
-from tracker_core.synthetic.motion import similarity, transform
+from tracker_core.synthetic.motion import similarity
+from tracker_core.synthetic.moving import Moving
 from tracker_core.synthetic.objects import painted_object
 from tracker_core.synthetic.occlusion import Occluder, passing_post
 from tracker_core.synthetic.optics import Optics, streak
@@ -61,9 +63,9 @@ def render_sequence(
 class Scene:
     """A scene of which any frame can be rendered, in any order; the same seed, the same bytes.
 
-    Its layout, for other renderers: `ground` and `camera` (N, 3, 3), `target` and `places`
-    (N, 3, 3), `others` (distractors and their places, drawn in this order and before the target),
-    `occluders` (in front of everything) and `optics`.
+    Its layout, for other renderers: `ground` and `camera` (N, 3, 3), `target`, `others`
+    (distractors, drawn in this order and before the target), `occluders` (in front of
+    everything) and `optics`.
     """
 
     def __init__(
@@ -83,20 +85,23 @@ class Scene:
         and for a sequence too short for its events.
         """
         # A stream of random numbers for each part: one part given does not change the others.
-        streams = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(8))
+        *streams, bending = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(9))
+        parts = iter(streams)
         self.settings = settings
-        painted = painted_object(next(streams)) if target is None else target
-        self.target = Sprite(painted)
-        self.ground, self.camera = ground_and_camera(next(streams), settings, background)
-        events = Events.plan(next(streams), settings)
-        self.places = target_places(next(streams), settings, self.target, events)
+        painted = painted_object(next(parts)) if target is None else target
+        self.ground, self.camera = ground_and_camera(next(parts), settings, background)
+        events = Events.plan(next(parts), settings)
+        sprite = Sprite(painted)
+        bends = bends_of(bending, settings, sprite)
+        places = target_places(next(parts), settings, sprite, bends, events)
+        self.target = Moving(sprite, places, bends)
         self.others = distractor_places(
-            next(streams), settings, self.target, self.places, painted, distractors
+            next(parts), bending, settings, self.target, painted, distractors
         )
-        self.occluders = self._place_occluders(next(streams), events, background)
-        self._shake(hand_shake(next(streams), settings))
-        self._bounds = self.target.bounds(self.places)
-        self.optics = Optics(next(streams), settings)
+        self.occluders = self._place_occluders(next(parts), events, background)
+        self._shake(hand_shake(next(parts), settings))
+        self._bounds = self.target.bounds()
+        self.optics = Optics(next(parts), settings)
 
     def __len__(self) -> int:
         return self.settings.frames
@@ -105,9 +110,9 @@ class Scene:
         """Render frame `index` (0 to len - 1), if wanted without the target and its shadow."""
         self._check(index)
         image = self._draw_ground(index)
-        for sprite, places in self.others:
-            self._draw(image, sprite, places, index)
-        drawn = self._draw(image, self.target, self.places, index) if with_target else None
+        for other in self.others:
+            self._draw(image, other, index)
+        drawn = self._draw(image, self.target, index) if with_target else None
         occluding = self._occluding(index, self._corners)
         for patch in occluding:
             paste(image, patch)
@@ -123,20 +128,19 @@ class Scene:
     def visible(self, index: int) -> float:
         """Visible fraction of the target in frame `index`, as in `SyntheticFrame`."""
         self._check(index)
-        area = transform(self.places[index], self.target.corners)
-        return self._visible(index, self._occluding(index, area))
+        return self._visible(index, self._occluding(index, self.target.rims[index]))
 
     def _visible(self, index: int, occluding: list[Patch], drawn: Patch | None = None) -> float:
         width, height = self.settings.size
-        corners = transform(self.places[index], self.target.corners)
-        if not occluding and (corners >= 0).all() and (corners <= (width, height)).all():
+        rim = self.target.rims[index]
+        if not occluding and (rim >= 0).all() and (rim <= (width, height)).all():
             return 1.0
         opacity = np.zeros((height, width), np.uint8)
         for above in occluding:
             rows, columns = above.alpha.shape
             part = opacity[above.top : above.top + rows, above.left : above.left + columns]
             np.maximum(part, above.alpha, out=part)
-        patch = drawn or self.target.warp(self.places[index])
+        patch = drawn or self.target.warp(index)
         total = float(patch.alpha.sum(dtype=np.float64)) / 255
         return min(seen_through(patch, opacity) / total, 1.0) if total > 0 else 0.0
 
@@ -148,8 +152,8 @@ class Scene:
     def _shake(self, shake: Matrix) -> None:
         """Move everything in each frame in the same way."""
         self.camera = shake @ self.camera
-        self.places = shake @ self.places
-        self.others = [(sprite, shake @ places) for sprite, places in self.others]
+        self.target = self.target.moved(shake)
+        self.others = [other.moved(shake) for other in self.others]
         self.occluders = [replace(o, matrices=shake @ o.matrices) for o in self.occluders]
 
     def _check(self, index: int) -> None:
@@ -169,11 +173,11 @@ class Scene:
         )
         return image.astype(np.uint8, copy=False)
 
-    def _draw(self, image: Image, sprite: Sprite, places: Matrix, index: int) -> Patch:
+    def _draw(self, image: Image, drawn: Moving, index: int) -> Patch:
         """Draw one object with its shadow and motion blur; return it without them."""
-        motion = self.movement(places[max(index - 1, 0) : index + 2])[min(index, 1)]
+        motion = self.movement(drawn.places[max(index - 1, 0) : index + 2])[min(index, 1)]
         reach = int(np.ceil(np.abs(motion).max() / 2)) + 1
-        patch = sprite.warp(places[index], margin=reach)
+        patch = drawn.warp(index, margin=reach)
         diameter = max(patch.rgba.shape)
         if self.settings.shadow > 0:
             offset = round(SHADOW_OFFSET * diameter)
@@ -189,7 +193,7 @@ class Scene:
         return np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
 
     def _occluding(self, index: int, area: NDArray[np.float64]) -> list[Patch]:
-        """Return what is in front of everything, in the image and in a convex area (N, 2)."""
+        """Return what is in front of everything, in the image and the hull of points (N, 2)."""
         return [
             patch
             for o in self.occluders
@@ -206,7 +210,6 @@ class Scene:
             passing_post(
                 rng,
                 self.target,
-                self.places,
                 self.camera,
                 window,
                 complete=complete,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tracker_core.synthetic.bending import MOST
+
 
 @dataclass(frozen=True, slots=True)
 class SceneSettings:
@@ -29,6 +31,10 @@ class SceneSettings:
     rotation: float = 20.0
     #: Largest rotation out of the image plane (perspective), degrees.
     tilt: float = 15.0
+
+    #: Largest shift of parts of the target and its look-alikes against each other, relative to
+    #: their size, when they bend; they swing twice per period. At most 0.1.
+    deformation: float = 0.0
 
     #: Largest shift of the camera's view as a fraction of the image size.
     camera_pan: float = 0.2
@@ -84,6 +90,8 @@ class SceneSettings:
             raise ValueError(f'scale must be a range around 1, not {self.scale}')
         if not 0 <= self.tilt <= 60:
             raise ValueError(f'tilt must be within [0, 60] degrees, not {self.tilt}')
+        if not 0 <= self.deformation <= MOST:
+            raise ValueError(f'deformation must be within [0, {MOST}], not {self.deformation}')
         if self.period <= 0 or self.speed < 0:
             raise ValueError('period must be positive and speed not negative')
 

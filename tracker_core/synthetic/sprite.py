@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker_core.synthetic.bending import in_plane, on_cutout
 from tracker_core.synthetic.motion import size_at_origin, transform
 
 Image = NDArray[np.uint8]
@@ -17,6 +18,10 @@ Matrix = NDArray[np.float64]
 
 LEVELS = 5
 _BANDS = 4
+#: Of what is bent: points of the outline and of each side of the box, pixels between places.
+_POINTS = 64
+_RIM = 8
+_CELL = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,10 @@ class Sprite:
             levels.append(half.astype(np.uint8, copy=False))
         self.levels = levels
         self.middle = step + self.width / 2, step + self.height / 2
-        self.outline = _hull(cut[..., 3]) - (self.width / 2, self.height / 2)
+        pixels = _contour(cut[..., 3])
+        middle = self.width / 2, self.height / 2
+        self.outline = _hull(pixels) - middle
+        self._contour = _corners(pixels[:: -(-len(pixels) // _POINTS)]) - middle
         self.corners = self.outline_of_padding()
 
     @property
@@ -73,10 +81,35 @@ class Sprite:
         x, y = self.width / 2 + 1, self.height / 2 + 1
         return np.array([[-x, -y], [x, -y], [x, y], [-x, y]])
 
-    def bounds(self, matrix: Matrix) -> NDArray[np.float64]:
-        """Tight boxes (..., 4) left, top, right, bottom where matrices (..., 3, 3) map it to."""
-        points = transform(matrix, self.outline)
-        return np.concatenate([points.min(-2), points.max(-2)], -1)
+    @property
+    def half(self) -> tuple[float, float]:
+        """Half the width and height of the upright box."""
+        return self.width / 2, self.height / 2
+
+    def outline_in_plane(self, bends: Matrix | None = None) -> NDArray[np.float64]:
+        """Points of its outline, of which the hull is enough where it is rigid: (M, 2).
+
+        Bent in N ways (N, 2, 3): (N, M, 2).
+        """
+        if bends is None:
+            return np.asarray(self.outline)
+        # A point within the hull may lie outside once all is bent.
+        return self._bent(np.concatenate([self.outline, self._contour]), bends)
+
+    def rim_in_plane(self, bends: Matrix | None = None) -> NDArray[np.float64]:
+        """Points around everything that is not transparent, as of `outline_in_plane`."""
+        if bends is None:
+            return self.corners
+        steps = np.linspace(0, 1, _RIM, endpoint=False)[:, None]
+        sides = np.roll(self.corners, -1, 0) - self.corners
+        points = self.corners[:, None] + steps * sides[:, None]
+        return self._bent(points.reshape(-1, 2), bends)
+
+    def _bent(self, points: Matrix, bends: Matrix) -> Matrix:
+        """Where points (M, 2) are once bent in N ways (N, 2, 3): (N, M, 2)."""
+        x, y = points.T
+        bent = in_plane(x, y, self.half, bends.transpose(1, 2, 0)[..., None])
+        return np.stack(bent, -1).astype(np.float64)
 
     def may_be_within(self, corners: NDArray[np.float64], matrix: Matrix) -> bool:
         """Return False where an affine mapping leaves all of it outside a convex area (N, 2).
@@ -88,15 +121,24 @@ class Sprite:
         room = self.corners.max(0) + 2 / float(size_at_origin(matrix))
         return bool((seen.min(0) < room).all() and (seen.max(0) > -room).all())
 
-    def warp(self, matrix: Matrix, *, margin: int = 0) -> Patch:
+    def warp(
+        self,
+        matrix: Matrix,
+        rim: NDArray[np.float64],
+        *,
+        margin: int = 0,
+        bend: Matrix | None = None,
+    ) -> Patch:
         """Draw it with the homography (3, 3) from its coordinates to image coordinates.
 
-        `margin` widens the patch (pixels).
+        `rim` (M, 2): points of the image around it; `margin` widens the patch (pixels). `bend`
+        (2, 3): see `tracker_core.synthetic.bending`.
         """
-        corners = transform(matrix, self.corners)
-        left, top = np.floor(corners.min(0)).astype(int) - margin - 1
-        right, bottom = np.ceil(corners.max(0)).astype(int) + margin + 1
-        return self._draw(matrix, int(left), int(top), int(right), int(bottom))
+        left, top = (np.floor(rim.min(0)).astype(int) - margin - 1).tolist()
+        right, bottom = (np.ceil(rim.max(0)).astype(int) + margin + 1).tolist()
+        if bend is not None:
+            return self._draw_bent(matrix, bend, left, top, (right - left, bottom - top))
+        return self._draw(matrix, left, top, right, bottom)
 
     def warp_in_bands(self, matrix: Matrix, size: tuple[int, int]) -> list[Patch]:
         """Draw what is in an image of (width, height) as patches one above the other.
@@ -127,6 +169,27 @@ class Sprite:
             rgba = cv2.warpAffine(self.levels[level], to_patch[:2], size, flags=cv2.INTER_LINEAR)
         else:
             rgba = cv2.warpPerspective(self.levels[level], to_patch, size, flags=cv2.INTER_LINEAR)
+        return Patch(rgba.astype(np.uint8, copy=False), left, top)
+
+    def _draw_bent(
+        self, matrix: Matrix, bend: Matrix, left: int, top: int, size: tuple[int, int]
+    ) -> Patch:
+        # Every few pixels, from one cell outside the patch on, and interpolated between them.
+        width, height = size
+        columns, rows = (-(-side // _CELL) for side in size)
+        x = left + _CELL * (np.arange(-1, columns + 1) + 0.5)
+        y = top + _CELL * (np.arange(-1, rows + 1) + 0.5)
+        plane_x, plane_y, depth = (
+            a * x + (b * y + c)[:, None] for a, b, c in np.linalg.inv(matrix)
+        )
+        seen = on_cutout(plane_x / depth, plane_y / depth, self.half, bend)
+        level = self.level(matrix)
+        coarse = np.empty((*depth.shape, 2), np.float32)
+        for axis in (0, 1):
+            coarse[..., axis] = (seen[axis] + self.middle[axis]) / 2.0**level - 0.5
+        fine = cv2.resize(coarse, ((columns + 2) * _CELL, (rows + 2) * _CELL))
+        fine = fine[_CELL : _CELL + height, _CELL : _CELL + width]
+        rgba = cv2.remap(self.levels[level], fine, None, cv2.INTER_LINEAR)  # type: ignore[call-overload]
         return Patch(rgba.astype(np.uint8, copy=False), left, top)
 
     def level(self, matrix: Matrix) -> int:
@@ -222,11 +285,20 @@ def _premultiplied(rgba: Image) -> Image:
     return np.concatenate([np.rint(rgba[..., :3] * alpha).astype(np.uint8), rgba[..., 3:]], axis=2)
 
 
-def _hull(alpha: Image) -> NDArray[np.float64]:
-    """Convex hull (N, 2) of the corners of all pixels with an alpha of at least one half."""
+def _contour(alpha: Image) -> NDArray[np.int32]:
+    """Columns and rows (N, 2) of all pixels around those with an alpha of at least one half."""
     contours, _ = cv2.findContours(
-        (alpha >= 128).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+        (alpha >= 128).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
     )
-    pixels = cv2.convexHull(np.concatenate(contours))[:, 0]
-    corners = np.concatenate([pixels + np.array((dx, dy)) for dx in (0, 1) for dy in (0, 1)])
+    return np.concatenate(contours)[:, 0].astype(np.int32)
+
+
+def _hull(pixels: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Convex hull (M, 2) of the corners of pixels (N, 2)."""
+    corners = _corners(cv2.convexHull(pixels)[:, 0].astype(np.int32))
     return cv2.convexHull(corners.astype(np.float32))[:, 0].astype(np.float64)
+
+
+def _corners(pixels: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Corners (4 N, 2) of pixels (N, 2)."""
+    return np.concatenate([pixels + np.array((x, y), np.int32) for x in (0, 1) for y in (0, 1)])
