@@ -2,6 +2,7 @@
 
 python -m tracker_core.benchmark run --dataset folders --root DIR --trackers siamfc,csrt,kcf
 python -m tracker_core.benchmark report --dataset folders --root DIR
+python -m tracker_core.benchmark run --dataset synthetic    # rendered scenes, no files needed
 python -m tracker_core.benchmark speed
 """
 
@@ -25,6 +26,7 @@ from tracker_core.benchmark.evaluation import evaluate, evaluate_vot
 from tracker_core.benchmark.one_pass import RULES, Convention
 from tracker_core.benchmark.process_pool import limit_threads
 from tracker_core.benchmark.readers import dataset_names, open_dataset
+from tracker_core.benchmark.readers.scenes import SYNTHETIC
 from tracker_core.benchmark.report import Report, html_report, markdown_report, update_document
 from tracker_core.benchmark.results import ResultFolder, result_folders
 from tracker_core.benchmark.runner import RunOptions, memory_megabytes, run
@@ -70,7 +72,9 @@ def _add_dataset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--dataset', default='folders', help=f'one of {", ".join(dataset_names())}'
     )
-    parser.add_argument('--root', help='folder of the data set (default: $DATASET_ROOT)')
+    parser.add_argument(
+        '--root', help='folder of the data set (default: $DATASET_ROOT); synthetic has none'
+    )
     parser.add_argument('--sequences', help='only these, separated by commas')
     parser.add_argument('--results', type=Path, default=Path('results'), help='where results go')
 
@@ -261,9 +265,9 @@ def _folders(arguments: argparse.Namespace, dataset: Dataset) -> list[ResultFold
 
 
 def _open(arguments: argparse.Namespace) -> Dataset:
-    root = arguments.root or os.environ.get('DATASET_ROOT')
-    if root is None:
-        raise ValueError('give the folder of the data set with --root or $DATASET_ROOT')
+    root = arguments.root
+    if root is None and arguments.dataset != SYNTHETIC:
+        root = os.environ.get('DATASET_ROOT')
     only = arguments.sequences.split(',') if arguments.sequences else None
     return open_dataset(arguments.dataset, root, only)
 

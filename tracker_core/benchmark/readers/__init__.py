@@ -15,6 +15,7 @@ from tracker_core.benchmark.readers.lists import (
     read_trackingnet,
 )
 from tracker_core.benchmark.readers.ranges import read_nfs, read_otb, read_uav
+from tracker_core.benchmark.readers.scenes import SYNTHETIC, read_scenes
 from tracker_core.benchmark.readers.vot import EAO_INTERVALS, read_vot
 
 _Reader = Callable[[Path, Sequence[str] | None, str], Dataset]
@@ -39,20 +40,27 @@ _READERS: dict[str, _Reader] = {
 
 def dataset_names() -> tuple[str, ...]:
     """Names that `open_dataset` accepts."""
-    return tuple(_READERS)
+    return (*_READERS, SYNTHETIC)
 
 
 def open_dataset(
-    name: str, root: str | os.PathLike[str], only: Sequence[str] | None = None
+    name: str, root: str | os.PathLike[str] | None = None, only: Sequence[str] | None = None
 ) -> Dataset:
     """Read the annotation of a data set; images are read when they are needed.
 
-    only: names of the sequences that are wanted, the others need not be there. Raises ValueError
-    for an unknown name or a file that cannot be understood, FileNotFoundError that says which
-    file was expected where.
+    root: its folder; `synthetic` has none. only: names of the sequences that are wanted, the
+    others need not be there. Raises ValueError for an unknown name, a root too many or too few
+    and a file that cannot be understood, FileNotFoundError that says which file was expected
+    where.
     """
-    if name not in _READERS:
-        raise ValueError(f'unknown data set {name!r}; valid: {", ".join(_READERS)}')
+    if name not in dataset_names():
+        raise ValueError(f'unknown data set {name!r}; valid: {", ".join(dataset_names())}')
+    if name == SYNTHETIC:
+        if root is not None:
+            raise ValueError(f'{SYNTHETIC} is rendered and lies in no folder: leave out --root')
+        return read_scenes(only)
+    if root is None:
+        raise ValueError('give the folder of the data set with --root or $DATASET_ROOT')
     root = Path(root)
     if not root.exists():
         raise FileNotFoundError(f'no folder {root}')
