@@ -156,8 +156,9 @@ def test_what_does_not_exist_is_refused() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
-def test_gpu_draws_what_the_cpu_draws() -> None:
-    scenes = [Scene(FULL, seed) for seed in (3, 4)]
+@pytest.mark.parametrize('name', ['everything', 'bent', 'bent and affine'])
+def test_gpu_draws_what_the_cpu_draws(name: str) -> None:
+    scenes = [Scene(SETTINGS[name], seed) for seed in (3, 4)]
     numbers, frames = torch.tensor([0, 1, 1]), torch.tensor([7, 45, 60])
     windows = torch.tensor([[10.0, 20, 90], [0, 0, 120], [-20, 30, 100]])
     on_cpu, on_gpu = (
