@@ -81,6 +81,16 @@ def joined(world: World) -> Iterator[None]:
         processes.destroy_process_group()
 
 
+def mean_over_processes(value: Tensor) -> Tensor:
+    """Mean of a number (a tensor without gradient) over the processes; all must ask."""
+    if not processes.is_initialized():
+        return value.float()
+    mean = value.detach().float()
+    _exchanged.append(mean)
+    processes.all_reduce(mean)
+    return mean / processes.get_world_size()
+
+
 def _let_go(seconds: float = 30.0) -> None:
     """Wait until the threads of the process group have let go of what was exchanged last.
 

@@ -17,6 +17,7 @@ from tracker_core.target_filter import correlate
 from tracker_core.weights import load_part
 from training.backbone import load_backbone
 from training.dimp_losses import hinge_loss, make_labels
+from training.distributed import mean_over_processes
 from training.fcot_settings import FCOTSettings, Part
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 Batch = dict[str, Tensor]
 BUILDERS = {'fcot': networks.fcot, 'fcot18': networks.fcot18}
 _OPTIMIZER: Final = 'regressor_72.filter_optimizer'
+#: Ends of the names of the regressor's parts that are left out, by its levels.
+_UNUSED: Final = {'both': (), '36': ('_72',), '72': ('_36',)}
 
 
 def loss(network: FCOT, batch: Batch, recipe: FCOTRecipe) -> tuple[Tensor, Batch]:
@@ -136,22 +139,31 @@ def _predict(patches: Tensor, filters: Tensor) -> Tensor:
 def overlap_loss(predicted: Tensor, wanted: SideTargets) -> Tensor:
     """Mean of -log((I + 1) / (U + 1)) over the cells that count, in cells of the map.
 
+    Several processes: the mean of their values is that of all of their cells.
+
     I and U: areas of intersection and union of the boxes that distances (N, S, K, 4) span.
     """
-    common, union = _areas(predicted, wanted.distances)
+    common, union = _areas(predicted, wanted)
     values = torch.log((union + 1) / (common + 1)) * wanted.valid
-    return values.sum() / wanted.valid.sum().clamp(min=1)
+    return values.sum() / _count(wanted)
 
 
 def _mean_overlap(predicted: Tensor, wanted: SideTargets) -> Tensor:
-    common, union = _areas(predicted, wanted.distances)
-    return (common / union.clamp(min=1e-6) * wanted.valid).sum() / wanted.valid.sum().clamp(min=1)
+    common, union = _areas(predicted, wanted)
+    return (common / union.clamp(min=1e-6) * wanted.valid).sum() / _count(wanted)
 
 
-def _areas(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Intersection and union of boxes given by distances (..., 4) from one point inside both."""
-    common = _area(torch.minimum(first, second))
-    return common, _area(first) + _area(second) - common
+def _count(wanted: SideTargets) -> Tensor:
+    """How many cells count in each process on average."""
+    return mean_over_processes(wanted.valid.sum()).clamp(min=1)
+
+
+def _areas(predicted: Tensor, wanted: SideTargets) -> tuple[Tensor, Tensor]:
+    """Intersection and union of the boxes that two sets of distances (..., 4) span."""
+    # Cells outside the target do not count, but must not make the logarithm of the others nan.
+    distances = wanted.distances.clamp(min=0)
+    common = _area(torch.minimum(predicted, distances))
+    return common, _area(predicted) + _area(distances) - common
 
 
 def _area(sides: Tensor) -> Tensor:
@@ -205,10 +217,11 @@ def _rated(network: FCOT, recipe: FCOTRecipe) -> list[tuple[list[nn.Parameter], 
         ('pyramid', pyramid, rates.regressor_rate),
         (_OPTIMIZER, regressor.filter_optimizer, rates.optimizer_rate),
     ]
+    unused = _UNUSED[recipe.settings.regression_levels]
     rated += [
         ('regressor_72', module, rates.regressor_rate)
-        for module in regressor.children()
-        if module is not regressor.filter_optimizer
+        for name, module in regressor.named_children()
+        if module is not regressor.filter_optimizer and not name.endswith(unused)
     ]
     classifiers: tuple[tuple[Part, Classifier], ...] = (
         ('classifier_18', network.classifier_18),

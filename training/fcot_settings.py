@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from training.search_areas import SearchAreaSettings
+
 #: Beginnings of the names of the tensors that belong to a part, but for the backbone.
 Part = Literal[
     'backbone',
@@ -14,6 +16,14 @@ Part = Literal[
     'regressor_72',
     'regressor_72.filter_optimizer',
 ]
+
+
+@dataclass(frozen=True)
+class FCOTAreaSettings(SearchAreaSettings):
+    """Frames and crops of an example; the defaults are the published values of FCOT."""
+
+    crop: Literal['adaptive', 'classic'] = 'classic'
+    clamp_boxes: bool = True
 
 
 @dataclass(frozen=True)

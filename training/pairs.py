@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker_core.search_region import crop_replicate
 from training.augmentation import (
     AppearanceSettings,
     Image,
@@ -21,7 +19,7 @@ from training.augmentation import (
 )
 from training.dcfst_settings import PairSettings
 from training.frames import PlacedTrack, Track
-from training.search_areas import mirrored, to_window
+from training.search_areas import cut_window, last_used, map_classic, mirrored, place_classic
 
 Boxes = NDArray[np.float64]
 
@@ -53,7 +51,7 @@ def make_pair(
         image = make_grey(image) if grey else image
         if rng.random() < appearance.flip:
             image = image[:, ::-1]
-            box = mirrored(box, settings.size)
+            box = mirrored(box, settings.size - 1)
         images.append(image)
         boxes.append(box)
     return {'images': np.stack(images), 'boxes_ltwh': np.stack(boxes).astype(np.float32)}
@@ -73,17 +71,20 @@ def plan_pair(
     factor = rng.uniform(1.5, 4.0) if small else 1.0
     flips = rng.random(2) < appearance.flip
     positions = list(draw_two(track.frames, settings.max_gap, rng))
-    windows, boxes = [], []
+    windows, last, boxes = [], [], []
     for index, position in enumerate(positions):
         box = track.boxes_ltwh[position]
-        window = place_square(jitter_box(box, settings, rng) if index else box, settings)
-        box = to_window(box, window, settings.size)
+        around = jitter_box(box, settings, rng) if index else box
+        height, width = track.shapes[position].tolist()
+        window = place_classic(around, (height, width), settings.factor)
+        box = map_classic(box, around, window[2], settings.size)
         windows.append(window)
-        boxes.append(mirrored(box, settings.size) if flips[index] else box)
+        last.append(last_used(window, (height, width)))
+        boxes.append(mirrored(box, settings.size - 1) if flips[index] else box)
     return {
         'frames': track.numbers[positions],
         'windows': np.array(windows, np.int64),
-        'last': track.shapes[positions, ::-1] - 1,
+        'last': np.array(last, np.int64),
         'mirrored': flips,
         'reduction': np.float32(factor),
         'boxes_ltwh': np.stack(boxes).astype(np.float32),
@@ -123,14 +124,6 @@ def cut_square(
 
     Outside the image its edge is repeated.
     """
-    left, top, side = window = place_square(around, settings)
-    patch = crop_replicate(image, left, top, side, side)
-    crop = cv2.resize(patch, (settings.size, settings.size), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(crop, np.uint8), to_window(box, window, settings.size)
-
-
-def place_square(around: Boxes, settings: PairSettings) -> tuple[int, int, int]:
-    """Left, top and side of the square that is cut around a box."""
-    side = max(math.ceil(math.sqrt(around[2] * around[3]) * settings.factor), 2)
-    left, top = (round(around[axis] + around[axis + 2] / 2 - side / 2) for axis in (0, 1))
-    return left, top, side
+    window = place_classic(around, image.shape[:2], settings.factor)
+    crop = cut_window(image, window, settings.size)
+    return crop, map_classic(box, around, window[2], settings.size)

@@ -16,7 +16,7 @@ from training.augmentation import AppearanceSettings, AugmentationSettings
 from training.crops import CropSettings
 from training.dcfst_settings import DCFSTSettings, PairSettings
 from training.dimp_settings import DiMPSettings
-from training.fcot_settings import FCOTSettings
+from training.fcot_settings import FCOTAreaSettings, FCOTSettings
 from training.sampling import FrameFilter
 from training.search_areas import SearchAreaSettings
 from training.siamfc import SiamFCSettings
@@ -243,7 +243,7 @@ class FCOTRecipe(Recipe):
     output: str = 'runs/fcot'
     backbone: str = ''
     """Weights the backbone starts from, with torchvision's key names; below `data`."""
-    areas: SearchAreaSettings = field(default_factory=SearchAreaSettings)
+    areas: FCOTAreaSettings = field(default_factory=FCOTAreaSettings)
     schedule: FCOTSchedule = field(default_factory=FCOTSchedule)
     settings: FCOTSettings = field(default_factory=FCOTSettings)
     augmentation: AppearanceSettings = field(default_factory=AppearanceSettings)

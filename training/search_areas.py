@@ -42,7 +42,8 @@ class SearchAreaSettings:
     train_frames: int = 3
     test_frames: int = 3
     max_gap: int = 30
-    """The other frames are at most this many frames from a drawn one: train before, test after."""
+    """The other train frames lie up to this many frames before a drawn one, the test frames less
+    than that after it."""
     train_center_jitter: float = 3.0
     """Range of the offset of train crops along each axis, in sizes of the jittered box."""
     test_center_jitter: float = 4.5
@@ -51,7 +52,13 @@ class SearchAreaSettings:
     test_scale_jitter: float = 0.5
     border: Literal['replicate', 'inside', 'inside_major'] = 'replicate'
     """What happens to crops larger than the image: kept, or made smaller to fit along both axes
-    or one. Crops are always shifted into the image as far as they fit."""
+    or one."""
+    crop: Literal['adaptive', 'classic'] = 'adaptive'
+    """'adaptive' crops are shifted into the image as far as they fit; 'classic' ones stay around
+    the jittered box, are always kept as large as they are, and count pixels from the middle of
+    the first."""
+    clamp_boxes: bool = False
+    """Boxes end where the crop does."""
     max_scale_change: float = 1.5
     """Largest factor by which `inside` and `inside_major` make a crop smaller."""
     part: float = 0.0
@@ -86,7 +93,7 @@ def make_example(
         image = make_grey(image) if grey else image
         if flip:
             image = image[:, ::-1]
-            box = mirrored(box, settings.size)
+            box = mirrored(box, _extent(settings))
         images.append(image)
         boxes.append(box)
     return {'images': np.stack(images), 'boxes_ltwh': np.stack(boxes).astype(np.float32)}
@@ -110,10 +117,10 @@ def plan_example(
         around = jitter_box(box, rng, settings, is_test=index >= settings.train_frames)
         height, width = track.shapes[position].tolist()
         window = place_window(around, (height, width), settings)
-        box = to_window(box, window, settings.size)
+        box = map_box(box, around, window, settings)
         windows.append(window)
-        last.append(_last_used(window, (height, width)))
-        boxes.append(mirrored(box, settings.size) if flip else box)
+        last.append(last_used(window, (height, width)))
+        boxes.append(mirrored(box, _extent(settings)) if flip else box)
     return {
         'frames': track.numbers[positions],
         'windows': np.array(windows, np.int64),
@@ -148,7 +155,7 @@ def _part_of(box: Boxes, part: Boxes) -> Boxes:
 
 
 def mirrored(box: Boxes, size: int) -> Boxes:
-    """Box in a crop of that size that is mirrored."""
+    """Box in a crop that is mirrored, in which the largest and the smallest x add up to `size`."""
     return np.array([size - box[0] - box[2], *box[1:]])
 
 
@@ -178,7 +185,7 @@ def draw_causal(
     earlier = _draw_near(
         before if len(before) else np.array([base]), frames, base, gap, train - 1, rng
     )
-    later = _draw_near(after, frames, base, gap, test, rng)
+    later = _draw_near(after, frames, base, gap - 1, test, rng)
     return np.concatenate([[base], earlier, later])
 
 
@@ -217,20 +224,63 @@ def cut_search_area(
     Outside the image its edge is repeated.
     """
     window = place_window(around, image.shape[:2], settings)
-    patch = _cut(image, *window)
-    crop = cv2.resize(patch, (settings.size, settings.size), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(crop, np.uint8), to_window(box, window, settings.size)
+    crop = cut_window(image, window, settings.size)
+    return crop, map_box(box, around, window, settings)
 
 
 def place_window(
     around: Boxes, shape: tuple[int, ...], settings: SearchAreaSettings
 ) -> tuple[int, int, int]:
     """Left, top and side of the square that is cut around a box in an image of shape (H, W)."""
+    if settings.crop == 'classic':
+        return place_classic(around, shape, settings.factor)
     side = _side(around, shape, settings)
     left, top = (
         _start(around[axis] + around[axis + 2] / 2, side, shape[1 - axis]) for axis in (0, 1)
     )
     return left, top, side
+
+
+def place_classic(around: Boxes, shape: tuple[int, ...], factor: float) -> tuple[int, int, int]:
+    """Left, top and side of the square around the middle of a box, wherever the image ends."""
+    side = max(math.ceil(math.sqrt(around[2] * around[3]) * factor), 2)
+    starts = (round(around[axis] + around[axis + 2] / 2 - side / 2) for axis in (0, 1))
+    # A square without any pixel of the image cannot be cut.
+    left, top = (
+        min(max(start, 1 - side), max(length - 2, 0))
+        for start, length in zip(starts, shape[1::-1], strict=True)
+    )
+    return left, top, side
+
+
+def map_box(
+    box: Boxes, around: Boxes, window: tuple[int, int, int], settings: SearchAreaSettings
+) -> Boxes:
+    """Box in pixels of the crop of a window that was placed around another box."""
+    if settings.crop == 'classic':
+        mapped = map_classic(box, around, window[2], settings.size)
+    else:
+        mapped = to_window(box, window, settings.size)
+    if not settings.clamp_boxes:
+        return mapped
+    corners = np.concatenate([mapped[:2], mapped[:2] + mapped[2:]]).clip(0, settings.size - 1)
+    return np.concatenate([corners[:2], corners[2:] - corners[:2]])
+
+
+def map_classic(box: Boxes, around: Boxes, side: int, size: int) -> Boxes:
+    """Box in pixels, counted from the middle of the first, of the crop around another box.
+
+    As published it is measured from the exact middle of that one, not from the rounded window.
+    """
+    scale = size / side
+    offset = box[:2] + box[2:] / 2 - around[:2] - around[2:] / 2
+    center = (size - 1) / 2 + offset * scale
+    return np.concatenate([center - box[2:] * scale / 2, box[2:] * scale])
+
+
+def _extent(settings: SearchAreaSettings) -> int:
+    """Sum of the largest and the smallest x in a crop."""
+    return settings.size - 1 if settings.crop == 'classic' else settings.size
 
 
 def to_window(box: Boxes, window: tuple[int, int, int], size: int) -> Boxes:
@@ -258,19 +308,20 @@ def _start(center: float, side: int, length: int) -> int:
     return -overhang if overhang else start
 
 
-def _cut(image: Image, x: int, y: int, side: int) -> Image:
-    """Square of an image with repeated edges."""
+def cut_window(image: Image, window: tuple[int, int, int], size: int) -> Image:
+    """Square (left, top, side) of an image, whose edges are repeated, resized to `size`."""
+    x, y, side = window
     height, width = image.shape[:2]
     left, top = max(-x, 0), max(-y, 0)
-    last_x, last_y = _last_used((x, y, side), (height, width))
+    last_x, last_y = last_used(window, (height, width))
     right, bottom = x + side - 1 - last_x, y + side - 1 - last_y
     inside = image[y + top : last_y + 1, x + left : last_x + 1]
-    return np.asarray(
-        cv2.copyMakeBorder(inside, top, bottom, left, right, cv2.BORDER_REPLICATE), np.uint8
-    )
+    patch = cv2.copyMakeBorder(inside, top, bottom, left, right, cv2.BORDER_REPLICATE)
+    crop = cv2.resize(patch, (size, size), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(crop, np.uint8)
 
 
-def _last_used(window: tuple[int, int, int], shape: tuple[int, int]) -> tuple[int, int]:
+def last_used(window: tuple[int, int, int], shape: tuple[int, int]) -> tuple[int, int]:
     """Last column and row of an image of shape (H, W) that a square (left, top, side) shows.
 
     As published, a square that ends at the border already repeats one row or column.

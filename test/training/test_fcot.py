@@ -85,6 +85,32 @@ def test_cells_that_do_not_count_do_not_weigh() -> None:
     assert fcot.overlap_loss(wrong, wanted).item() == pytest.approx(0, abs=1e-6)
 
 
+def test_loss_of_narrow_targets_is_finite_whatever_is_predicted() -> None:
+    wanted = side_targets(torch.tensor([[[137.0, 20.0, 14.0, 237.0]]]), (72, 72), 2)
+    assert 0 < wanted.valid.sum() < 25
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(50):
+        predicted = torch.rand(wanted.distances.shape, generator=generator) * 40
+        predicted = (predicted - 10).relu().requires_grad_()
+        fcot.overlap_loss(predicted, wanted).backward()  # type: ignore[no-untyped-call]
+        assert predicted.grad is not None and predicted.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(('levels', 'unused'), [('36', '_72'), ('72', '_36')])
+def test_a_branch_that_is_left_out_is_not_trained(
+    batch: dict[str, Tensor], levels: Any, unused: str
+) -> None:
+    recipe = _recipe(regression_levels=levels, parts=('regressor_72',))
+    network = fcot.build_network(recipe)
+    fcot.build_optimizer(network, recipe)
+    frozen = {
+        name
+        for name, module in network.regressor_72.named_children()
+        if not any(parameter.requires_grad for parameter in module.parameters())
+    }
+    assert frozen == {f'reg_initializer{unused}', f'reg_head{unused}', 'filter_optimizer'}
+
+
 def _gradients(network: FCOT, batch: dict[str, Tensor], recipe: FCOTRecipe) -> set[str]:
     """Names of the parameters that a step of this recipe changes."""
     fcot.build_optimizer(network, recipe)

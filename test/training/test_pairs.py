@@ -79,7 +79,7 @@ def test_pairs_follow_the_seed_and_mirror_each_frame_on_its_own() -> None:
     assert not np.array_equal(first['boxes_ltwh'], other['boxes_ltwh'])
     assert first['images'].shape == (2, 288, 288, 3) and first['boxes_ltwh'].shape == (2, 4)
     np.testing.assert_allclose(
-        first['boxes_ltwh'][0, :2] + first['boxes_ltwh'][0, 2:] / 2, 144, atol=2
+        first['boxes_ltwh'][0, :2] + first['boxes_ltwh'][0, 2:] / 2, (288 - 1) / 2, atol=1e-4
     )
     rising = set()
     for seed in range(40):

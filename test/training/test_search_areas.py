@@ -69,6 +69,45 @@ def test_crop_larger_than_the_image_is_centred_or_made_smaller() -> None:
         assert moved[1] + moved[3] / 2 == pytest.approx(144, abs=1)
 
 
+@pytest.mark.parametrize('corner', [(0.0, 0.0), (361.0, 269.0), (180.3, 140.8)])
+def test_classic_crop_stays_around_its_box_wherever_the_image_ends(
+    corner: tuple[float, float],
+) -> None:
+    settings = dataclasses.replace(SETTINGS, crop='classic')
+    truth = np.array([*corner, 39.0, 31.0])
+    crop, moved = cut_search_area(_painted((0, 0, 1, 1)), truth, truth, settings)
+    assert crop.shape == (288, 288, 3)
+    # In the middle, counted from the middle of the first pixel.
+    assert moved[:2] + moved[2:] / 2 == pytest.approx(143.5)
+    scale = 288 / np.ceil(np.sqrt(39 * 31) * 5)
+    assert moved[2:] == pytest.approx(np.array([39, 31]) * scale)
+    beside = truth + (12, -9, 0, 0)
+    _, moved = cut_search_area(_painted((0, 0, 1, 1)), truth, beside, settings)
+    middle = 143.5 - np.array([12, -9]) * scale
+    assert moved[:2] + moved[2:] / 2 == pytest.approx(middle)
+
+
+@pytest.mark.parametrize('box', [(180, 130, 40, 30), (0, 0, 30, 40), (360, 260, 40, 40)])
+def test_classic_box_stays_on_the_target(box: tuple[int, int, int, int]) -> None:
+    settings = dataclasses.replace(SETTINGS, crop='classic', clamp_boxes=True)
+    truth = np.array(box, float)
+    around = truth + np.array([30, -9, 4, 6])
+    crop, moved = cut_search_area(_painted(box), truth, around, settings)
+    assert moved[:2].min() >= 0 and (moved[:2] + moved[2:]).max() <= 287
+    rows, columns = np.nonzero(crop[..., 1] > 125)
+    # What is repeated beyond the image's edge does not belong to the target.
+    assert columns.min() <= moved[0] + 2.5 and columns.max() >= moved[0] + moved[2] - 2.5
+    assert rows.min() <= moved[1] + 2.5 and rows.max() >= moved[1] + moved[3] - 2.5
+
+
+def test_a_box_far_outside_the_image_can_be_cut() -> None:
+    settings = dataclasses.replace(SETTINGS, crop='classic')
+    for left in (-900.0, 900.0):
+        box = np.array([left, 50.0, 20.0, 20.0])
+        crop, _ = cut_search_area(_painted((0, 0, 1, 1)), box, box, settings)
+        assert crop.shape == (288, 288, 3)
+
+
 def test_repeated_edge_continues_the_image() -> None:
     image = np.tile(np.arange(60, dtype=np.uint8)[:, None, None] * 4, (1, 60, 3))
     box = np.array([20.0, 20.0, 20.0, 20.0])
@@ -95,6 +134,7 @@ def test_test_frames_come_after_train_frames_within_the_gap() -> None:
         assert len(positions) == 6
         assert (positions[1:3] < base).all() and (positions[3:] > base).all()
         assert np.abs(frames[positions] - frames[base]).max() <= 30
+        assert frames[positions[3:]].max() - frames[base] < 30
 
 
 def test_gap_grows_where_frames_are_far_apart() -> None:
