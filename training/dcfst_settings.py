@@ -24,6 +24,11 @@ class PairSettings:
     test_center_jitter: float = 4.5
     """Part of the test crop's side, in sizes, that the target may lie anywhere in."""
 
+    @property
+    def frames(self) -> int:
+        """Frames of an example."""
+        return 2
+
 
 @dataclass(frozen=True)
 class DCFSTSettings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence as Sequences
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +25,13 @@ from training.proposals import draw_from_mixture, perturb_box
 from training.rendered_tracks import find_tracks
 from training.sampling import plan_epoch
 from training.search_areas import make_example
-from training.sources import load_each
+from training.sources import DataSetSource, Source, load_each
 
 if TYPE_CHECKING:
     from training.recipe import DiMPRecipe
 
+#: Shortest recording of a data set that is used.
+LEAST_FRAMES = 20
 #: Epochs of the keys of stored examples; no epoch of a run has them.
 _STORED, _STORED_VALIDATION = 2**30, 2**31
 
@@ -151,7 +153,7 @@ def load_examples(recipe: DiMPRecipe) -> tuple[Dataset[Any], Dataset[Any] | None
 def draw_examples(recipe: DiMPRecipe) -> tuple[SearchAreaExamples, SearchAreaExamples | None]:
     """Examples with images, for training and validation."""
     loaded = load_each(recipe.sources, lambda source: find_tracks(source, recipe))
-    tracks = [track for _, found in loaded for track in found]
+    tracks = [track for source, found in loaded for track in long_enough(source, found, recipe)]
     unknown = set(recipe.held_out) - {track.scene for track in tracks}
     if unknown:
         raise DataError(f'held_out names unknown scenes: {", ".join(sorted(unknown))}')
@@ -166,6 +168,26 @@ def draw_examples(recipe: DiMPRecipe) -> tuple[SearchAreaExamples, SearchAreaExa
         return training, None
     plain = AppearanceSettings()
     return training, SearchAreaExamples(held_out, schedule.validation_examples, recipe, plain)
+
+
+def long_enough(source: Source, tracks: list[Any], recipe: DiMPRecipe) -> list[Any]:
+    """Tracks of a source, of a published data set those that are long enough.
+
+    As published they have 20 frames, and the target is there in more than twice as many as an
+    example shows. Still images count as they are. Raises DataError where nothing is left.
+    """
+    if not isinstance(source, DataSetSource) or source.kind == 'coco':
+        return tracks
+    least = 2 * recipe.areas.frames + 1
+    if source.max_frames:
+        least = min(least, source.max_frames)
+    kept = [t for t in tracks if len(t.frames) >= least and t.frames[-1] + 1 >= LEAST_FRAMES]
+    if not kept:
+        raise DataError(
+            f'{source.path}: no target is seen in {least} frames of a recording of at least '
+            f'{LEAST_FRAMES}'
+        )
+    return [replace(track, weight=source.share / len(kept)) for track in kept]
 
 
 def feature_folder(recipe: DiMPRecipe) -> Path:

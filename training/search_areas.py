@@ -65,6 +65,11 @@ class SearchAreaSettings:
     """Share of the examples of a still image whose target is a part of the annotated object. Not
     published: it teaches the box regressor to keep to the part that the first box shows."""
 
+    @property
+    def frames(self) -> int:
+        """Frames of an example."""
+        return self.train_frames + self.test_frames
+
 
 def make_example(
     track: Track | PlacedTrack,

@@ -1,5 +1,6 @@
 """DiMP from data to a trained network: examples by key, stored features, whole runs."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,15 @@ from training.dimp_examples import (
     draw_proposals,
     feature_folder,
     load_examples,
+    long_enough,
     store_features,
 )
 from training.features import StoredExamples
+from training.frames import StoredTrack
 from training.loop import Run
 from training.proposals import overlap
 from training.recipe import DiMPRecipe, parse_recipe
+from training.sources import DataSetSource, Source
 
 
 @pytest.fixture
@@ -136,3 +140,29 @@ def test_mistakes_are_named(
     recipe = _parse(dimp_content | change)
     with pytest.raises(DataError, match=message):
         store_features(recipe, 0, 1)
+
+
+def _recording(frames: int, last: int) -> Any:
+    numbers = np.linspace(0, last, frames).astype(np.int64)
+    boxes = np.tile([10.0, 10.0, 20.0, 20.0], (frames, 1))
+    return StoredTrack('a', 'a', numbers, boxes, np.zeros((frames, 2), np.int64), Path('a'))
+
+
+def test_short_recordings_of_data_sets_are_left_out() -> None:
+    recipe = DiMPRecipe()  # three frames and three
+    source = DataSetSource('GOT-10k', 'got10k', share=3.0)
+    kept = [_recording(13, 40), _recording(30, 29)]
+    tracks = [_recording(12, 40), *kept, _recording(15, 14)]
+    found = long_enough(source, tracks, recipe)
+    assert [len(track.frames) for track in found] == [13, 30]
+    assert [track.weight for track in found] == [1.5, 1.5]
+    with pytest.raises(DataError, match='13 frames of a recording of at least 20'):
+        long_enough(source, tracks[:1], recipe)
+    thinned = dataclasses.replace(source, max_frames=5)
+    assert len(long_enough(thinned, [_recording(5, 40)], recipe)) == 1
+
+
+@pytest.mark.parametrize('source', [Source('x', 'clips'), DataSetSource('COCO', 'coco')])
+def test_still_images_and_own_clips_may_be_short(source: Source) -> None:
+    tracks = [_recording(1, 0), _recording(4, 3)]
+    assert long_enough(source, tracks, DiMPRecipe()) == tracks

@@ -81,7 +81,7 @@ def test_classic_crop_stays_around_its_box_wherever_the_image_ends(
     assert moved[:2] + moved[2:] / 2 == pytest.approx(143.5)
     scale = 288 / np.ceil(np.sqrt(39 * 31) * 5)
     assert moved[2:] == pytest.approx(np.array([39, 31]) * scale)
-    beside = truth + (12, -9, 0, 0)
+    beside = truth + np.array([12, -9, 0, 0])
     _, moved = cut_search_area(_painted((0, 0, 1, 1)), truth, beside, settings)
     middle = 143.5 - np.array([12, -9]) * scale
     assert moved[:2] + moved[2:] / 2 == pytest.approx(middle)
