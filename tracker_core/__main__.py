@@ -12,6 +12,7 @@ import contextlib
 import os
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -24,21 +25,20 @@ from tracker_core.drawing import draw_estimate
 from tracker_core.first_box import ask_for_box, parse_box
 from tracker_core.sequence import write_boxes
 from tracker_core.tracker import Image
-from tracker_core.video import FrameSource, VideoWriter, open_video
+from tracker_core.video import DamagedVideoWarning, FrameSource, VideoWriter, open_video
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     arguments = _parser().parse_args(argv)
     try:
-        _run(arguments)
+        return _run(arguments)
     except (OSError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print('interrupted: nothing was written', file=sys.stderr)
         return 130
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,7 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(arguments: argparse.Namespace) -> None:
+def _run(arguments: argparse.Namespace) -> int:
+    """Track and save, also what came before frames that cannot be read; returns the status."""
     box = parse_box(arguments.box) if arguments.box else None
     source = open_video(arguments.video)
     tracker = build_tracker(arguments.model, arguments.weights, device=arguments.device)
@@ -72,16 +73,26 @@ def _run(arguments: argparse.Namespace) -> None:
         raise ValueError(f'{arguments.video} holds no frames')
     box = box or ask_for_box(first, os.environ)
     estimates: list[Estimate] = []
+    status = 0
     start = time.perf_counter()
     with contextlib.ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter('error', DamagedVideoWarning)
         writer = None
         if arguments.output:
             writer = stack.enter_context(VideoWriter(arguments.output, source.fps))
-        for frame, estimate in _track(tracker, chain([first], frames), box, source):
-            estimates.append(estimate)
-            if writer:
-                writer.write(draw_estimate(frame, estimate, arguments.model))
+        try:
+            for frame, estimate in _track(tracker, chain([first], frames), box, source):
+                estimates.append(estimate)
+                if writer:
+                    writer.write(draw_estimate(frame, estimate, arguments.model))
+        except (OSError, ValueError, DamagedVideoWarning) as error:
+            if not estimates:
+                raise
+            print(f'error: {error}', file=sys.stderr)
+            status = 1
     _report(arguments, estimates, time.perf_counter() - start)
+    return status
 
 
 def _track(

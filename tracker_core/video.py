@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,12 @@ from tracker_core.tracker import Image
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 DEFAULT_FPS = 30.0
+#: Frames by which the headers of whole videos are wrong.
+_HEADER_SLACK = 2
+
+
+class DamagedVideoWarning(UserWarning):
+    """Fewer frames than a video announces could be read."""
 
 
 class FrameSource(Protocol):
@@ -76,15 +83,48 @@ class VideoFile:
         capture.release()
 
     def __iter__(self) -> Iterator[Image]:
+        """RGB frames. In place of one that cannot be decoded comes the one before it again.
+
+        Where frames were missing a `DamagedVideoWarning` follows the last one.
+        """
         capture = self._open()
         try:
-            while True:
-                found, frame = capture.read()
-                if not found:
-                    return
-                yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)  # type: ignore[misc]
+            yield from self._frames(capture)
         finally:
             capture.release()
+
+    def _frames(self, capture: cv2.VideoCapture) -> Iterator[Image]:
+        image: Image | None = None
+        found = failed = passed_over = repeated = 0
+        before = 0.0
+        # The decoder may go on after a frame that it cannot read.
+        while not failed or (self.count is not None and found + failed <= self.count):
+            okay, frame = capture.read()
+            if not okay:
+                failed += 1
+                continue
+            found, passed_over = found + 1, failed
+            now = capture.get(cv2.CAP_PROP_POS_MSEC)
+            if image is not None and repeated < failed:
+                # Frames come out in another order than they are stored: the clock says where.
+                gap = round((now - before) * self.fps / 1000) - 1
+                for _ in range(min(gap, failed - repeated)):
+                    repeated += 1
+                    yield image
+            before = now
+            image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]
+            yield image  # type: ignore[misc]
+        self._warn(found, passed_over)
+
+    def _warn(self, found: int, passed_over: int) -> None:
+        """Warn of missing frames: some in between, or more than headers are wrong by."""
+        missing = (self.count or 0) - found
+        if missing > (0 if passed_over else _HEADER_SLACK):
+            warnings.warn(
+                f'{self._source} is damaged: {found} of {self.count} frames could be read',
+                DamagedVideoWarning,
+                stacklevel=2,
+            )
 
     def _open(self) -> cv2.VideoCapture:
         capture = cv2.VideoCapture(self._source)

@@ -1,5 +1,6 @@
 """The command line for one video."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -54,3 +55,26 @@ def test_a_failed_run_writes_nothing(clip, tmp_path):
     output = tmp_path / 'out.mp4'
     assert main([str(clip), '--box', '900,0,9,9', '--weights', 'random', '--output', str(output)])
     assert set(tmp_path.iterdir()) == before
+
+
+def test_what_was_tracked_before_an_unreadable_image_is_saved(frames, tmp_path, capsys):
+    for index, frame in enumerate(frames):
+        cv2.imwrite(str(tmp_path / f'{index}.png'), frame)
+    (tmp_path / '4.png').write_bytes(b'nonsense')
+    boxes, output = tmp_path / 'boxes.txt', tmp_path / 'out.mp4'
+    arguments = [str(tmp_path), '--box', '50', '40', '30', '30', '--weights', 'random']
+    assert main([*arguments, '--save', str(boxes), '--output', str(output)]) == 1
+    assert len(read_boxes(boxes)) == len(list(open_video(output))) == 4
+    assert 'cannot read the image' in capsys.readouterr().err
+
+
+def test_a_damaged_video_is_saved_and_reported(frames, tmp_path, capsys):
+    clip, boxes = tmp_path / 'clip.avi', tmp_path / 'boxes.txt'
+    with VideoWriter(clip) as writer:
+        for frame in frames * 2:
+            writer.write(frame)
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    arguments = [str(clip), '--box', '50', '40', '30', '30', '--weights', 'random']
+    assert main([*arguments, '--save', str(boxes)]) == 1
+    assert 1 < len(read_boxes(boxes)) < 12
+    assert 'of 12 frames could be read' in capsys.readouterr().err

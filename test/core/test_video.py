@@ -1,8 +1,10 @@
+import warnings
+
 import cv2
 import numpy as np
 import pytest
 
-from tracker_core.video import VideoWriter, open_video
+from tracker_core.video import DamagedVideoWarning, VideoFile, VideoWriter, open_video
 
 
 def write_png(path, image):
@@ -69,3 +71,59 @@ def test_errors_say_what_is_wrong(tmp_path):
         list(open_video(tmp_path))
     with pytest.raises(ValueError, match=r'must end in .mp4'), VideoWriter(tmp_path / 'a.x') as w:
         w.write(np.zeros((48, 64, 3), np.uint8))
+
+
+class FakeCapture:
+    """Says what it is told: the numbers of its frames, None where one cannot be read."""
+
+    def __init__(self, reads, count):
+        self.reads, self.count, self.now = list(reads), count, 0
+
+    def read(self):
+        number = self.reads.pop(0) if self.reads else None
+        if number is None:
+            return False, None
+        self.now = number
+        return True, np.full((4, 4, 3), number, np.uint8)
+
+    def get(self, key):
+        known = {cv2.CAP_PROP_FPS: 25, cv2.CAP_PROP_FRAME_COUNT: self.count}
+        return known.get(key, self.now * 40.0)
+
+    def isOpened(self):  # noqa: N802
+        return True
+
+    def release(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ('reads', 'count', 'frames', 'message'),
+    [
+        ([0, 1, None, 3, 4], 5, [0, 1, 1, 3, 4], '4 of 5'),
+        ([0, 1, None, None, 2, 4, 6], 7, [0, 1, 2, 2, 4, 4, 6], '5 of 7'),  # stored out of order
+        ([0, 1, 2], 9, [0, 1, 2], '3 of 9'),
+        ([0, 1, 2], 5, [0, 1, 2], None),  # the header of a whole video
+        ([0, 1, 2], 2, [0, 1, 2], None),
+        ([0, 1, 2], 0, [0, 1, 2], None),
+    ],
+)
+def test_damaged_frames_shift_no_others_and_are_reported(
+    monkeypatch, reads, count, frames, message
+):
+    monkeypatch.setattr(cv2, 'VideoCapture', lambda source: FakeCapture(reads, count))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        assert [frame[0, 0, 0] for frame in VideoFile('a', 'a.mp4')] == frames
+    assert [each.category for each in caught] == [DamagedVideoWarning] * (message is not None)
+    assert message is None or f'a.mp4 is damaged: {message} frames' in str(caught[0].message)
+
+
+def test_a_video_that_was_cut_off_is_reported(tmp_path):
+    with VideoWriter(tmp_path / 'a.avi') as writer:
+        for _ in range(20):
+            writer.write(np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8))
+    content = (tmp_path / 'a.avi').read_bytes()
+    (tmp_path / 'a.avi').write_bytes(content[: len(content) // 2])
+    with pytest.warns(DamagedVideoWarning, match='of 20 frames could be read'):
+        assert 5 < len(list(open_video(tmp_path / 'a.avi'))) < 15
