@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    """Track and save, also what came before frames that cannot be read; returns the status."""
+    """Track and save, also what came before a failure or Ctrl-C; returns the status."""
     box = parse_box(arguments.box) if arguments.box else None
     source = open_video(arguments.video)
     tracker = build_tracker(arguments.model, arguments.weights, device=arguments.device)
@@ -91,6 +91,12 @@ def _run(arguments: argparse.Namespace) -> int:
                 raise
             print(f'error: {error}', file=sys.stderr)
             status = 1
+        except KeyboardInterrupt:
+            if not estimates:
+                raise
+            print('interrupted: what was tracked so far is kept', file=sys.stderr)
+            # Nothing else ends a camera.
+            status = 0 if source.count is None else 130
     _report(arguments, estimates, time.perf_counter() - start)
     return status
 

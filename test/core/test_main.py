@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tracker_core import __main__ as command_line
 from tracker_core.__main__ import main
 from tracker_core.sequence import read_boxes
 from tracker_core.video import VideoWriter, open_video
@@ -78,3 +79,21 @@ def test_a_damaged_video_is_saved_and_reported(frames, tmp_path, capsys):
     assert main([*arguments, '--save', str(boxes)]) == 1
     assert 1 < len(read_boxes(boxes)) < 12
     assert 'of 12 frames could be read' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('count', 'status'), [(None, 0), (9, 130)])
+def test_ctrl_c_saves_what_was_tracked(frames, tmp_path, monkeypatch, capsys, count, status):
+    class Camera:
+        name, fps = 'camera', 30.0
+
+        def __iter__(self):
+            yield from frames[:3]
+            raise KeyboardInterrupt
+
+    Camera.count = count
+    monkeypatch.setattr(command_line, 'open_video', lambda source: Camera())
+    boxes, output = tmp_path / 'boxes.txt', tmp_path / 'out.mp4'
+    arguments = ['0', '--box', '50', '40', '30', '30', '--weights', 'random']
+    assert main([*arguments, '--save', str(boxes), '--output', str(output)]) == status
+    assert len(read_boxes(boxes)) == len(list(open_video(output))) == 3
+    assert 'interrupted' in capsys.readouterr().err
