@@ -37,13 +37,14 @@ def open_sequence(folder: str | os.PathLike[str]) -> Sequence:
     """Open a folder with ``groundtruth.txt`` and one video, or images (or ``img/``).
 
     A file called ``groundtruth_rect.txt`` has the coordinates of OTB, where the first pixel is 1;
-    one is subtracted. Raises FileNotFoundError where the annotation or the frames are missing.
+    one is subtracted. Rows without area are frames without the target. Raises FileNotFoundError
+    where the annotation or the frames are missing.
     """
     folder = Path(folder)
     annotation = find_annotation(folder)
     if annotation is None:
         raise FileNotFoundError(f'{folder} holds no {" or ".join(ANNOTATION_NAMES)}')
-    boxes = read_boxes(annotation)
+    boxes = absent_as_nan(read_boxes(annotation))
     if annotation.name == 'groundtruth_rect.txt':
         boxes[:, :2] -= 1
     videos = sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
@@ -62,10 +63,7 @@ def read_boxes(path: str | os.PathLike[str]) -> Boxes:
     Raises ValueError naming the line that is not four numbers ('nan' is one).
     """
     rows = []
-    lines = Path(path).read_text(encoding='utf-8').splitlines()
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, line in enumerate(frame_lines(path), start=1):
         try:
             row = [float(value) for value in line.replace(',', ' ').split()]
         except ValueError:
@@ -76,6 +74,28 @@ def read_boxes(path: str | os.PathLike[str]) -> Boxes:
     if not rows:
         raise ValueError(f'{path} holds no boxes')
     return np.array(rows, dtype=np.float64)
+
+
+def frame_lines(path: str | os.PathLike[str]) -> list[str]:
+    """Lines of a text file that has one per frame; blank ones at the end are left out.
+
+    Raises ValueError naming the line for a blank one before, which would shift all that follow.
+    """
+    try:
+        lines = Path(path).read_text(encoding='utf-8-sig').rstrip().splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f'{path} is not a text file') from None
+    blank = next((number for number, line in enumerate(lines, start=1) if not line.strip()), None)
+    if blank:
+        raise ValueError(f'{path}:{blank} is blank: one line per frame is expected')
+    return lines
+
+
+def absent_as_nan(boxes: Boxes) -> Boxes:
+    """Turn rows with any nan, or without area, into rows of nan, in place; returns `boxes`."""
+    present = np.nan_to_num(boxes[:, 2:], nan=-1.0).min(axis=1) > 0
+    boxes[~present | np.isnan(boxes).any(axis=1)] = np.nan
+    return boxes
 
 
 def write_boxes(path: str | os.PathLike[str], boxes: Boxes, decimals: int = 3) -> None:

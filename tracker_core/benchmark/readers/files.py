@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker_core.sequence import Boxes
+from tracker_core.sequence import Boxes, absent_as_nan, frame_lines
 from tracker_core.video import image_paths
 
 _TABLES = Path(__file__).with_name('tables')
@@ -71,7 +71,7 @@ def require(path: Path, title: str) -> Path:
 
 def listed(path: Path, title: str) -> list[str]:
     """Read names, one per line."""
-    lines = require(path, title).read_text(encoding='utf-8').splitlines()
+    lines = require(path, title).read_text(encoding='utf-8-sig').splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -99,9 +99,9 @@ def numbers(path: Path, title: str, columns: Sequence[int] = ()) -> NDArray[np.f
     """Read rows of numbers, separated by commas, tabs or spaces, as (N, columns).
 
     columns: the permitted numbers of columns, any when empty. Raises ValueError naming the line
-    that differs, FileNotFoundError.
+    that differs or is blank, FileNotFoundError.
     """
-    rows = [row for _, row in _rows(require(path, title), title)]
+    rows = list(_rows(path, frame_lines(require(path, title)), title))
     if not rows:
         raise ValueError(f'{title}: {path} is empty')
     if len({len(row) for row in rows}) > 1 or (columns and len(rows[0]) not in columns):
@@ -113,8 +113,7 @@ def numbers(path: Path, title: str, columns: Sequence[int] = ()) -> NDArray[np.f
 
 def leading_numbers(path: Path, title: str, count: int) -> NDArray[np.float64]:
     """Read the first `count` numbers of each line, whatever words follow, as (N, count)."""
-    lines = require(path, title).read_text(encoding='utf-8-sig').splitlines()
-    rows = [line.split()[:count] for line in lines if line.strip()]
+    rows = [line.split()[:count] for line in frame_lines(require(path, title))]
     try:
         return np.array(rows, dtype=np.float64).reshape(len(rows), count)
     except ValueError:
@@ -123,25 +122,19 @@ def leading_numbers(path: Path, title: str, count: int) -> NDArray[np.float64]:
 
 def boxes(path: Path, title: str) -> Boxes:
     """Read (N, 4) boxes; a row with any nan, or without area, becomes a row of nan."""
-    read = numbers(path, title, (4,))
-    absent = ~(np.nan_to_num(read[:, 2:], nan=-1.0).min(axis=1) > 0)
-    read[absent | np.isnan(read).any(axis=1)] = np.nan
-    return read
+    return absent_as_nan(numbers(path, title, (4,)))
 
 
 def flags(path: Path, title: str) -> NDArray[np.float64]:
     """Read numbers in any arrangement of lines and separators as one row."""
-    values = [row for _, row in _rows(require(path, title), title)]
-    return np.array([value for row in values for value in row])
+    lines = require(path, title).read_text(encoding='utf-8-sig').splitlines()
+    return np.array([value for row in _rows(path, lines, title) for value in row])
 
 
-def _rows(path: Path, title: str) -> Iterator[tuple[int, list[float]]]:
-    lines = path.read_text(encoding='utf-8-sig').splitlines()
+def _rows(path: Path, lines: list[str], title: str) -> Iterator[list[float]]:
     for number, line in enumerate(lines, start=1):
         words = line.replace(',', ' ').replace(';', ' ').split()
         try:
-            row = [float(word) for word in words]
+            yield [float(word) for word in words]
         except ValueError:
             raise ValueError(f'{title}: {path}:{number} is not numbers: {line!r}') from None
-        if row:
-            yield number, row

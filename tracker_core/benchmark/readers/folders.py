@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from tracker_core.benchmark.dataset import BenchmarkSequence, Dataset
 from tracker_core.benchmark.readers import files
 from tracker_core.sequence import Boxes, find_annotation, open_sequence
-from tracker_core.video import FrameSource, open_video
+from tracker_core.video import FrameSource, ImageFolder, open_video
 
 
 def read_folders(root: Path, only: Sequence[str] | None, name: str) -> Dataset:
@@ -50,4 +51,6 @@ def _read(folder: Path) -> BenchmarkSequence:
 def _checked(name: str, frames: FrameSource, truth: Boxes) -> BenchmarkSequence:
     if np.isnan(truth[0]).any():
         raise ValueError(f'{name}: the first line of the annotation must be a box')
+    if isinstance(frames, ImageFolder) and len(truth) not in (1, frames.count):
+        warnings.warn(f'{name}: {len(truth)} boxes for {frames.count} images', stacklevel=2)
     return BenchmarkSequence(name, frames, truth)

@@ -12,7 +12,7 @@ from tracker_core.benchmark.dataset import BenchmarkSequence, Dataset, ImageList
 from tracker_core.benchmark.readers import attribute_files, files
 from tracker_core.benchmark.readers.attribute_files import read_attributes
 from tracker_core.benchmark.readers.files import Entry
-from tracker_core.sequence import Boxes
+from tracker_core.sequence import absent_as_nan
 
 Only = Sequence[str] | None
 
@@ -114,7 +114,7 @@ def _read_original_nfs(root: Path, name: str, title: str) -> BenchmarkSequence:
     return BenchmarkSequence(
         name,
         ImageList(name, paths[:count]),
-        _without_empty(truth[:count]),
+        absent_as_nan(truth[:count]),
         attributes=_nfs_attributes(annotation),
     )
 
@@ -126,8 +126,3 @@ def _nfs_attributes(path: Path) -> tuple[str, ...]:
     return tuple(
         name for i, name in enumerate(names) if any(row[i : i + 1] == ['1'] for row in flags)
     )
-
-
-def _without_empty(truth: Boxes) -> Boxes:
-    truth[(truth[:, 2:] <= 0).any(axis=1)] = np.nan
-    return truth

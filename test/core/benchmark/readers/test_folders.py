@@ -35,6 +35,21 @@ def test_the_first_box_must_be_there(tiny, folders):
         open_dataset('folders', root)
 
 
+def test_boxes_and_images_of_different_number(tiny, folders):
+    root = folders('a')
+    tiny.write_rows(root / 'a' / 'groundtruth.txt', tiny.truth(7))
+    with pytest.warns(UserWarning, match='a: 7 boxes for 8 images'):
+        open_dataset('folders', root)
+
+
+def test_a_blank_line_in_a_box_file(tiny, tmp_path: Path):
+    with VideoWriter(tmp_path / 'clip.avi') as writer:
+        writer.write(tiny.picture(0)[..., ::-1])
+    (tmp_path / 'clip.txt').write_text('1,2,3,4\n\n1,2,3,4\n')
+    with pytest.raises(ValueError, match=r'clip\.txt:2 is blank'):
+        open_dataset('video', tmp_path / 'clip.avi')
+
+
 def test_a_video_with_a_box_file(tiny, tmp_path: Path):
     with VideoWriter(tmp_path / 'clip.avi') as writer:
         for index in range(4):
