@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -62,6 +64,14 @@ class BenchmarkSequence:
     def length(self) -> int:
         """Number of frames."""
         return self.frames.count or len(self.truth)
+
+    @cached_property
+    def annotation_digest(self) -> str:
+        """First digits of the SHA-256 of the annotation, to the thousandth of a pixel."""
+        rows = self.truth if self.polygons is None else self.polygons
+        count = len(rows) if self.is_public else self.length
+        lines = [','.join(f'{value:.3f}' for value in row) for row in np.round(rows, 3) + 0.0]
+        return hashlib.sha256('\n'.join([str(count), *lines]).encode()).hexdigest()[:16]
 
     def image_size(self) -> tuple[int, int]:
         """Width and height of the first frame, which is read for it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -74,8 +75,11 @@ def evaluate(
 ) -> Evaluation:
     """Score what is there; sequences of which only the first box is public are left out.
 
-    Raises ValueError, naming the file, for results that do not fit the annotation.
+    Says on the error stream which results are cut or padded, as they are too long or too short.
+    Raises ValueError, naming the file, for results that do not fit the annotation or were made
+    with another one.
     """
+    folder.check_annotations(dataset.sequences)
     public = [each for each in dataset.sequences if each.is_public]
     runs: dict[str, list[SequenceScore]] = {}
     for sequence in public:
@@ -99,9 +103,14 @@ def evaluate(
 
 
 def evaluate_vot(dataset: Dataset, folder: ResultFolder) -> VotEvaluation:
-    """Score supervised results; ValueError for damaged ones or a data set that is not VOT."""
+    """Score supervised results.
+
+    Raises ValueError for damaged ones, those made with another annotation, and a data set that is
+    not VOT.
+    """
     if dataset.eao_interval is None:
         raise ValueError(f'{dataset.title} has no VOT protocol')
+    folder.check_annotations(dataset.sequences)
     done = [each for each in dataset.sequences if folder.has(each.name)]
     if not done:
         raise ValueError(f'no results in {folder.path}')
@@ -149,7 +158,11 @@ def _score(
 ) -> SequenceScore:
     path = folder.boxes_path(sequence.name, repetition)
     family = convention.family if convention else ''
-    boxes = fitted(folder.boxes(sequence.name, repetition), len(sequence.truth), family, str(path))
+    found, count = folder.boxes(sequence.name, repetition), len(sequence.truth)
+    boxes = fitted(found, count, family, str(path))
+    if len(found) != count:
+        done = 'cut' if len(found) > count else 'padded with empty ones'
+        print(f'{path}: {len(found)} boxes for {count} frames, {done}', file=sys.stderr)
     published = np.array([folder.origin, folder.origin, 0, 0])
     return one_pass.score(
         sequence.name,

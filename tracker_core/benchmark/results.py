@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker_core.atomic import replacing
-from tracker_core.benchmark.dataset import Dataset, Protocol, ResultLayout
+from tracker_core.benchmark.dataset import BenchmarkSequence, Dataset, Protocol, ResultLayout
 from tracker_core.sequence import Boxes, read_boxes, write_boxes
 
 Seconds = NDArray[np.float64]
 RECORD = 'run.json'
+#: Entry of the record: digest of the annotation by sequence.
+_ANNOTATIONS = 'annotations'
 
 
 @dataclass(frozen=True)
@@ -120,11 +123,19 @@ class ResultFolder:
         content: dict[str, Any] = json.loads(path.read_text(encoding='utf-8'))
         return content
 
-    def claim(self, record: dict[str, Any], deciding: tuple[str, ...]) -> None:
+    def claim(
+        self,
+        record: dict[str, Any],
+        deciding: tuple[str, ...],
+        sequences: Iterable[BenchmarkSequence] = (),
+    ) -> None:
         """Write the record, or check that results which are there already were made alike.
 
-        Raises ValueError where one of the `deciding` entries differs.
+        sequences: those that are evaluated; the digests of their annotations become part of the
+        record. Raises ValueError where one of the `deciding` entries, or an annotation of which
+        there are results, differs.
         """
+        sequences = list(sequences)
         present = self.record()
         for key in deciding if present else ():
             if present.get(key) != record.get(key):
@@ -133,8 +144,28 @@ class ResultFolder:
                     f'now {record.get(key)}. Give the new ones a name (--label) or remove the '
                     'folder'
                 )
-        with replacing(self.path / RECORD) as temporary:
-            temporary.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
+        self.check_annotations(sequences)
+        new = {each.name: each.annotation_digest for each in sequences if not self.has(each.name)}
+        known = {**present.get(_ANNOTATIONS, {}), **new}
+        written = {**record, **present, **({_ANNOTATIONS: known} if known else {})}
+        if written != present:
+            with replacing(self.path / RECORD) as temporary:
+                temporary.write_text(json.dumps(written, indent=2) + '\n', encoding='utf-8')
+
+    def check_annotations(self, sequences: Iterable[BenchmarkSequence]) -> None:
+        """Raise ValueError where results belong to another annotation of a sequence.
+
+        Results without a record, or with an old one, are taken to belong.
+        """
+        known = self.record().get(_ANNOTATIONS, {})
+        for each in sequences:
+            digest = known.get(each.name)
+            if digest and self.has(each.name) and digest != each.annotation_digest:
+                raise ValueError(
+                    f'{self.boxes_path(each.name)} was made with another annotation of '
+                    f'{each.name} ({digest}, now {each.annotation_digest}): another data set, or '
+                    'a changed one. Use another folder (--results) or remove the file'
+                )
 
     def _run_folder(self, repetition: int) -> Path:
         return self.path if repetition == 1 else self.path / f'repeat_{repetition:03d}'

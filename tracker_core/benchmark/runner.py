@@ -186,7 +186,7 @@ def _prepare(dataset: Dataset, spec: TrackerSpec, results: Path, options: RunOpt
         'machine': f'{platform.machine()} {platform.system()}, Python {platform.python_version()}',
         'date': datetime.date.today().isoformat(),
     }
-    folder.claim(record, DECIDING)
+    folder.claim(record, DECIDING, dataset.sequences)
     jobs = []
     for sequence in dataset.sequences:
         missing = tuple(

@@ -33,12 +33,43 @@ def test_a_hundred_sequences_are_scored_in_less_than_ten_seconds(tmp_path: Path)
     assert evaluation.speed.total == pytest.approx(100)
 
 
-def test_results_of_another_length_are_cut_or_padded_but_for_lasot(tmp_path: Path):
+def test_results_of_another_length_are_cut_or_padded_but_for_lasot(tmp_path: Path, capsys):
     dataset = Dataset('one', 'One', (sequence('s', 10),))
     folder = ResultFolder.of(tmp_path, dataset, 'tracker')
     folder.write('s', 1, np.tile([50.0, 50, 20, 20], (12, 1)), np.ones(12))
     assert evaluate(dataset, folder).summary.precision20 == 1
+    assert 's.txt: 12 boxes for 10 frames, cut' in capsys.readouterr().err
     folder.write('s', 1, np.tile([50.0, 50, 20, 20], (5, 1)), np.ones(5))
     assert evaluate(dataset, folder).summary.precision20 == 0.5
+    assert 's.txt: 5 boxes for 10 frames, padded' in capsys.readouterr().err
     with pytest.raises(ValueError, match='5 boxes for 10 frames'):
         evaluate(dataset, folder, Convention(family='lasot'))
+
+
+def test_results_are_not_scored_against_another_annotation(tmp_path: Path):
+    dataset = Dataset('clips', 'Clips', (sequence('s', 10),))
+    folder = ResultFolder.of(tmp_path, dataset, 'tracker')
+    folder.claim({'seed': 0}, ('seed',), dataset.sequences)
+    other = Dataset('clips', 'Clips', (sequence('s', 9),))
+    folder.claim({'seed': 0}, ('seed',), other.sequences)  # No results were there to contradict.
+    folder.claim({'seed': 0}, ('seed',), dataset.sequences)
+    folder.write('s', 1, dataset.sequences[0].truth, np.ones(10))
+    assert evaluate(dataset, folder).summary.precision20 == 1
+    with pytest.raises(ValueError, match=r's\.txt was made with another annotation'):
+        evaluate(other, folder)
+    with pytest.raises(ValueError, match=r's\.txt was made with another annotation'):
+        folder.claim({'seed': 0}, ('seed',), other.sequences)
+    (folder.path / 'run.json').write_text('{"seed": 0}')
+    assert evaluate(other, folder).summary.precision20 == 1, 'old results have no digest'
+
+
+def test_digests_tell_annotations_apart():
+    one = sequence('s', 10)
+    assert one.annotation_digest == sequence('other', 10).annotation_digest
+    assert one.annotation_digest != sequence('s', 11).annotation_digest
+    moved = BenchmarkSequence('s', one.frames, one.truth + 0.01)
+    assert one.annotation_digest != moved.annotation_digest
+    first, longer = (
+        BenchmarkSequence('s', sequence('s', n).frames, one.truth[:1]) for n in (5, 6)
+    )
+    assert first.annotation_digest != longer.annotation_digest
