@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from collections.abc import Sequence as List
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tracker_core.atomic import replacing
 from tracker_core.benchmark import page, plots
@@ -15,7 +17,7 @@ from tracker_core.benchmark.evaluation import Evaluation
 from tracker_core.benchmark.moments import LOST_OVERLAP, Picture, draw_moments, worst_moments
 from tracker_core.benchmark.one_pass import Convention
 from tracker_core.benchmark.published import published
-from tracker_core.benchmark.results import ResultFolder
+from tracker_core.benchmark.results import LATER, ResultFolder
 from tracker_core.benchmark.tables import (
     MEASURES,
     markdown,
@@ -369,11 +371,15 @@ def _footer(report: Report) -> str:
         record = folder.record()
         if record:
             weights = ', '.join(f'{name} ({digest})' for name, digest in record['weights'].items())
-            threads = record.get('threads', '?')
+            made = '; later '.join(map(_made, (record, *record.get(LATER, []))))
             runs.append(
-                f'{folder.label}: {record["device"]}, {threads} thread(s), version '
-                f'{record["version"]}, {record["date"]}{", " + weights if weights else ""}'
+                f'{folder.label}: {record["device"]}, {made}{", " + weights if weights else ""}'
             )
     lines = '<br>'.join(page.escape(run) for run in runs)
     today = datetime.date.today().isoformat()
     return f'<footer>{lines}<br>Speed is the tracker alone. Page made {today}.</footer>'
+
+
+def _made(run: Mapping[str, Any]) -> str:
+    version, threads, date = (run.get(key, '?') for key in ('version', 'threads', 'date'))
+    return f'{threads} thread(s), version {version}, {date}'

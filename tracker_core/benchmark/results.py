@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ Seconds = NDArray[np.float64]
 RECORD = 'run.json'
 #: Entry of the record: digest of the annotation by sequence.
 _ANNOTATIONS = 'annotations'
+#: Entry of the record: later runs that added results with another version or number of threads.
+LATER = 'later'
+_MAKERS = ('version', 'threads')
 
 
 @dataclass(frozen=True)
@@ -128,12 +132,14 @@ class ResultFolder:
         record: dict[str, Any],
         deciding: tuple[str, ...],
         sequences: Iterable[BenchmarkSequence] = (),
+        adds: bool = True,
     ) -> None:
         """Write the record, or check that results which are there already were made alike.
 
         sequences: those that are evaluated; the digests of their annotations become part of the
-        record. Raises ValueError where one of the `deciding` entries, or an annotation of which
-        there are results, differs.
+        record. adds: whether results will be added; if not nothing is written. Raises ValueError
+        where one of the `deciding` entries, or an annotation of which there are results, differs.
+        Where the version or the number of threads does, it warns, and the record lists both.
         """
         sequences = list(sequences)
         present = self.record()
@@ -145,12 +151,30 @@ class ResultFolder:
                     'folder'
                 )
         self.check_annotations(sequences)
+        if not adds:
+            return
         new = {each.name: each.annotation_digest for each in sequences if not self.has(each.name)}
         known = {**present.get(_ANNOTATIONS, {}), **new}
         written = {**record, **present, **({_ANNOTATIONS: known} if known else {})}
+        if present:
+            written |= self._later(present, record)
         if written != present:
             with replacing(self.path / RECORD) as temporary:
                 temporary.write_text(json.dumps(written, indent=2) + '\n', encoding='utf-8')
+
+    def _later(self, present: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
+        """The list of later runs, with this one where none before it was like it."""
+        later = list(present.get(LATER, []))
+        made = [{key: each.get(key) for key in _MAKERS} for each in (present, *later)]
+        now = {key: record.get(key) for key in _MAKERS}
+        if now not in made:
+            warnings.warn(
+                f'{self.path} holds results made with {made}; those made now, with {now}, are '
+                f'added, and {RECORD} says so',
+                stacklevel=3,
+            )
+            later.append({key: record.get(key) for key in (*_MAKERS, 'machine', 'date')})
+        return {LATER: later} if later else {}
 
     def check_annotations(self, sequences: Iterable[BenchmarkSequence]) -> None:
         """Raise ValueError where results belong to another annotation of a sequence.

@@ -186,7 +186,6 @@ def _prepare(dataset: Dataset, spec: TrackerSpec, results: Path, options: RunOpt
         'machine': f'{platform.machine()} {platform.system()}, Python {platform.python_version()}',
         'date': datetime.date.today().isoformat(),
     }
-    folder.claim(record, DECIDING, dataset.sequences)
     jobs = []
     for sequence in dataset.sequences:
         missing = tuple(
@@ -196,6 +195,7 @@ def _prepare(dataset: Dataset, spec: TrackerSpec, results: Path, options: RunOpt
             fixed = replace(spec, device=device)
             ahead = images_ahead(options)
             jobs.append(Job(fixed, sequence, folder, missing, options.seed, ahead))
+    folder.claim(record, DECIDING, dataset.sequences, adds=bool(jobs))
     return jobs
 
 

@@ -90,3 +90,19 @@ def test_results_made_differently_are_not_mixed(tmp_path: Path, dataset: Dataset
     with pytest.raises(ValueError, match=r'another seed: 0, now 1.*--label'):
         folder.claim({'seed': 1}, ('seed',))
     assert folder.record()['seed'] == 0
+
+
+def test_the_record_says_what_made_the_results(tmp_path: Path, dataset: Dataset):
+    folder = ResultFolder.of(tmp_path, dataset, 'siamfc')
+    first = {'seed': 0, 'version': '1', 'threads': 1, 'date': 'monday'}
+    folder.claim(first, ('seed',))
+    folder.claim({**first, 'date': 'tuesday'}, ('seed',))
+    folder.claim({**first, 'version': '2'}, ('seed',), adds=False)
+    assert folder.record() == first
+    later = {**first, 'version': '2', 'threads': 4, 'date': 'friday'}
+    with pytest.warns(UserWarning, match="made with .*'version': '1'.* now, with .*'threads': 4"):
+        folder.claim(later, ('seed',))
+    folder.claim({**later, 'date': 'sunday'}, ('seed',))
+    assert {key: folder.record()[key] for key in first} == first
+    (entry,) = folder.record()['later']
+    assert (entry['version'], entry['threads'], entry['date']) == ('2', 4, 'friday')

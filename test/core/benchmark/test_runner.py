@@ -46,6 +46,9 @@ def test_a_run_goes_on_where_it_stopped(folders, tmp_path: Path):
     assert run(dataset, [KCF], tmp_path / 'r', QUIET) == {}
     assert folder.has('b')
     assert folder.boxes_path('a').read_text() == 'untouched\n'
+    record = (folder.path / 'run.json').read_bytes()
+    assert run(dataset, [KCF], tmp_path / 'r', RunOptions(threads=2, quiet=True)) == {}
+    assert (folder.path / 'run.json').read_bytes() == record, 'nothing was left to run'
 
 
 def test_a_sequence_that_fails_is_reported_and_the_rest_goes_on(folders, tmp_path: Path):
