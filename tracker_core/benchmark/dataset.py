@@ -74,8 +74,11 @@ class BenchmarkSequence:
         return hashlib.sha256('\n'.join([str(count), *lines]).encode()).hexdigest()[:16]
 
     def image_size(self) -> tuple[int, int]:
-        """Width and height of the first frame, which is read for it."""
-        height, width = next(iter(self.frames)).shape[:2]
+        """Width and height of the first frame, which is read for it; ValueError without one."""
+        image = next(iter(self.frames), None)
+        if image is None:
+            raise ValueError(f'{self.name} holds no frames')
+        height, width = image.shape[:2]
         return width, height
 
     @property

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence as List
 from dataclasses import dataclass
+from itertools import islice
 
 import cv2
 import numpy as np
 
-from tracker_core.benchmark.dataset import Dataset
+from tracker_core.benchmark.dataset import BenchmarkSequence, Dataset
+from tracker_core.benchmark.evaluation import fitted
 from tracker_core.benchmark.one_pass import Curve, SequenceScore
 from tracker_core.benchmark.results import ResultFolder
 from tracker_core.box import Box
@@ -56,20 +58,35 @@ def worst_moments(scores: List[SequenceScore], count: int = 4) -> list[Moment]:
 def draw_moments(
     dataset: Dataset, folder: ResultFolder, moments: List[Moment], color: tuple[int, int, int]
 ) -> list[Picture]:
-    """Draw the truth in white and the tracker's box in `color` (RGB) before and in each loss."""
+    """Draw the truth in white and the tracker's box in `color` (RGB) before and in each loss.
+
+    Moments of which an image is missing, or cannot be read, are left out.
+    """
     pictures = []
     for moment in moments:
         sequence = dataset.names[moment.sequence]
-        boxes = folder.boxes(moment.sequence)
-        wanted = {moment.before, moment.shown}
-        drawn = {}
-        for index, image in enumerate(sequence.frames):
-            if index in wanted:
-                drawn[index] = _draw(image, sequence.truth[index], boxes[index], index, color)
-            if index >= moment.shown:
-                break
-        pictures.append(Picture(moment, drawn[moment.before], drawn[moment.shown]))
+        found = folder.boxes(moment.sequence)
+        boxes = fitted(found, len(sequence.truth), '', moment.sequence)
+        images = _images(sequence, (moment.before, moment.shown))
+        if images:
+            before, after = (
+                _draw(images[index], sequence.truth[index], boxes[index], index, color)
+                for index in (moment.before, moment.shown)
+            )
+            pictures.append(Picture(moment, before, after))
     return pictures
+
+
+def _images(sequence: BenchmarkSequence, wanted: tuple[int, ...]) -> dict[int, Image]:
+    """The images of some frames; none where one of them is missing."""
+    found = {}
+    try:
+        for index, image in enumerate(islice(sequence.frames, max(wanted) + 1)):
+            if index in wanted:
+                found[index] = image
+    except (OSError, ValueError):
+        return {}
+    return found if len(found) == len(set(wanted)) else {}
 
 
 def jpeg(image: Image, quality: int = 82) -> bytes:

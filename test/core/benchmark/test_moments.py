@@ -56,3 +56,17 @@ def test_boxes_far_outside_and_absent_truth_can_be_drawn(folders, tmp_path: Path
     folder.write('a', 1, boxes, np.zeros(8))
     (picture,) = draw_moments(dataset, folder, [Moment('a', 2, 3, 5)], (255, 0, 255))
     assert picture.before.shape == picture.after.shape == (270, 420, 3)
+
+
+def test_short_results_and_missing_images_end_no_report(folders, tmp_path: Path):
+    root = folders('a', 'gone')
+    dataset = open_dataset('folders', root)
+    folder = ResultFolder.of(tmp_path / 'r', dataset, 'kcf')
+    for name in ('a', 'gone'):
+        folder.write(name, 1, dataset.names[name].truth[:4], np.zeros(4))
+    (root / 'gone' / '0006.png').unlink()
+    moments = [Moment('gone', 2, 6, 5), Moment('a', 2, 6, 5)]
+    (picture,) = draw_moments(dataset, folder, moments, (255, 0, 255))
+    assert picture.moment.sequence == 'a'
+    dataset.names['gone'].frames.paths = dataset.names['gone'].frames.paths[:4]
+    assert draw_moments(dataset, folder, moments[:1], (255, 0, 255)) == []
