@@ -1,7 +1,7 @@
 """The measures of GOT-10k, computed as the got10k toolkit does for the validation part.
 
 Frames of all sequences and repetitions are pooled; the first frame of each does not count, nor do
-frames in which the target is hidden.
+frames in which the target is hidden or has no box.
 """
 
 from __future__ import annotations
@@ -36,10 +36,12 @@ def sequence_overlaps(
 ) -> Curve:
     """Overlaps of the frames that count, of boxes cut at the border of the image.
 
+    Rows of nan in `truth` are left out, whatever `visible` says.
     boxes, truth: (N, 4). visible: (N,), all frames where None. image_size: (width, height).
     """
     count = min(len(boxes), len(truth))
     kept = np.ones(count, bool) if visible is None else visible[:count].copy()
+    kept &= np.isfinite(truth[:count]).all(axis=1)
     kept[0] = False
     found = overlaps(_clipped(boxes[:count], image_size), _clipped(truth[:count], image_size))
     counted: Curve = found[kept]

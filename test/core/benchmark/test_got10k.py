@@ -18,6 +18,12 @@ def test_first_and_hidden_frames_do_not_count():
     assert sequence_overlaps(boxes, TRUTH, None, SIZE).tolist() == [1, 0, 1]
 
 
+def test_frames_without_a_box_do_not_count_even_where_the_target_is_said_to_be_visible():
+    truth = TRUTH.copy()
+    truth[2] = np.nan
+    assert sequence_overlaps(TRUTH, truth, np.ones(4, bool), SIZE).tolist() == [1, 1]
+
+
 def test_boxes_are_cut_at_the_border_as_the_toolkit_does():
     """x = -10 becomes 0 with the width kept; beyond the right border the width shrinks."""
     boxes = np.array([[0, 0, 1, 1], [-10, 10, 20, 10], [90, 10, 40, 10]], dtype=float)
