@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,15 +40,19 @@ class FrameSource(Protocol):
 def open_video(source: str | os.PathLike[str]) -> FrameSource:
     """Open a video file, a folder of images (or one with `img/` in it), or a camera.
 
-    Cameras are named by their number ('0') or device ('/dev/video0'). Raises FileNotFoundError
-    where there is nothing, ValueError where nothing can be read.
+    Cameras are named by their number ('0') or device ('/dev/video0', or a link to one such as
+    those in '/dev/v4l/by-id'); a file or folder of that name comes first. Raises
+    FileNotFoundError where there is nothing, ValueError where nothing can be read.
     """
     text = os.fspath(source)
-    if text.isdigit() or text.startswith('/dev/'):
-        return VideoFile(text, int(text.removeprefix('/dev/video')))
     path = Path(text)
     if path.is_dir():
         return ImageFolder(path)
+    if text.startswith('/dev/'):
+        numbered = re.fullmatch(r'/dev/video(\d+)', str(path.resolve()))
+        return VideoFile(text, int(numbered[1]) if numbered else text)
+    if text.isdecimal() and not path.exists():
+        return VideoFile(text, int(text))
     if not path.exists():
         raise FileNotFoundError(f'no video file or folder {path}')
     return VideoFile(path.stem, str(path))

@@ -58,6 +58,32 @@ def test_frames_of_another_size_are_resized(tmp_path):
     assert [frame.shape for frame in open_video(tmp_path / 'a.mp4')] == [(48, 64, 3)] * 2
 
 
+@pytest.mark.parametrize(
+    ('name', 'target', 'opened'),
+    [
+        ('3', None, 3),
+        ('/dev/video2', None, 2),
+        ('/dev/v4l/by-id/usb-cam', '/dev/video4', 4),
+        ('/dev/video_front', None, '/dev/video_front'),
+    ],
+)
+def test_names_of_cameras(monkeypatch, tmp_path, name, target, opened):
+    asked = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        cv2, 'VideoCapture', lambda source: asked.append(source) or FakeCapture([], 0)
+    )
+    monkeypatch.setattr('pathlib.Path.resolve', lambda path: target or path)
+    assert open_video(name).name == name
+    assert asked == [opened]
+
+
+def test_a_folder_with_a_number_for_a_name_is_no_camera(monkeypatch, tmp_path):
+    write_png(tmp_path / '0001' / '1.png', np.zeros((8, 10, 3), np.uint8))
+    monkeypatch.chdir(tmp_path)
+    assert open_video('0001').count == 1
+
+
 def test_errors_say_what_is_wrong(tmp_path):
     with pytest.raises(FileNotFoundError, match='no video file or folder'):
         open_video(tmp_path / 'absent.mp4')
