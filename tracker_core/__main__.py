@@ -66,6 +66,7 @@ def _run(arguments: argparse.Namespace) -> int:
     """Track and save, also what came before a failure or Ctrl-C; returns the status."""
     box = parse_box(arguments.box) if arguments.box else None
     source = open_video(arguments.video)
+    output = VideoWriter(arguments.output, source.fps) if arguments.output else None
     tracker = build_tracker(arguments.model, arguments.weights, device=arguments.device)
     frames = iter(source)
     first = next(frames, None)
@@ -78,9 +79,7 @@ def _run(arguments: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter('error', DamagedVideoWarning)
-        writer = None
-        if arguments.output:
-            writer = stack.enter_context(VideoWriter(arguments.output, source.fps))
+        writer = stack.enter_context(output) if output else None
         try:
             for frame, estimate in _track(tracker, chain([first], frames), box, source):
                 estimates.append(estimate)

@@ -17,6 +17,8 @@ from tracker_core.atomic import replacing
 from tracker_core.tracker import Image
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+#: Suffixes of the videos that `VideoWriter` writes.
+WRITTEN_SUFFIXES = ('.mp4', '.avi', '.mkv', '.mov')
 DEFAULT_FPS = 30.0
 #: Frames by which the headers of whole videos are wrong.
 _HEADER_SLACK = 2
@@ -156,12 +158,17 @@ class VideoWriter:
     """Write RGB frames to a video file that appears when it is complete.
 
     Use as a context manager; on an exception nothing is left behind. The container follows the
-    suffix of the name (.mp4, .avi, .mkv); the size is that of the first frame, later frames of
-    another size are resized.
+    suffix of the name (.mp4, .avi, .mkv, .mov; ValueError for others); the size is that of the
+    first frame, later frames of another size are resized.
     """
 
     def __init__(self, path: str | os.PathLike[str], fps: float = DEFAULT_FPS) -> None:
         self.path = Path(path)
+        if self.path.suffix.lower() not in WRITTEN_SUFFIXES:
+            raise ValueError(
+                f'cannot write a video {self.path}: the name must end in '
+                f'{", ".join(WRITTEN_SUFFIXES)}'
+            )
         self.fps = fps
         self._file = replacing(self.path)
         self._writer: cv2.VideoWriter | None = None
@@ -181,7 +188,7 @@ class VideoWriter:
         fourcc = cv2.VideoWriter.fourcc(*code)
         writer = cv2.VideoWriter(str(self._temporary), fourcc, self.fps, size)
         if not writer.isOpened():
-            raise ValueError(f'OpenCV cannot write {self.path}: the name must end in .mp4 or .avi')
+            raise ValueError(f'OpenCV cannot write {self.path}')
         self._size = size
         return writer
 

@@ -40,6 +40,7 @@ def test_writes_boxes_and_video(clip, tmp_path, capsys):
         (['{clip}', '--box', '50,40,30,30', '--model', 'x'], 'unknown tracker'),
         (['{clip}', '--box', '50,40,30,30', '--weights', 'x.safetensors'], 'no weights file'),
         (['{clip}', '--weights', 'random'], 'no display'),
+        (['{clip}', '--box', '50,40,30,30', '--output', 'a.gif', '--model', 'x'], 'must end in'),
     ],
 )
 def test_errors_are_one_line_and_a_status(clip, capsys, monkeypatch, arguments, message):

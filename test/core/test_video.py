@@ -26,7 +26,7 @@ def test_otb_layout_is_a_folder_with_img_in_it(tmp_path):
     assert (source.name, source.count) == ('Seq', 1)
 
 
-@pytest.mark.parametrize('suffix', ['.mp4', '.avi'])
+@pytest.mark.parametrize('suffix', ['.mp4', '.avi', '.mkv', '.mov'])
 def test_a_written_video_reads_back(tmp_path, suffix):
     colors = [(200, 30, 30), (30, 200, 30), (30, 30, 200)]
     path = tmp_path / f'clip{suffix}'
@@ -95,8 +95,9 @@ def test_errors_say_what_is_wrong(tmp_path):
     (tmp_path / 'broken.png').write_bytes(b'nonsense')
     with pytest.raises(ValueError, match=r'cannot read the image .*broken.png'):
         list(open_video(tmp_path))
-    with pytest.raises(ValueError, match=r'must end in .mp4'), VideoWriter(tmp_path / 'a.x') as w:
-        w.write(np.zeros((48, 64, 3), np.uint8))
+    for name in ('a.x', 'a.gif', 'a.jpg', 'a'):
+        with pytest.raises(ValueError, match=f'{name}: the name must end in .mp4'):
+            VideoWriter(tmp_path / name)
 
 
 class FakeCapture:
