@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -297,7 +298,19 @@ def _change(text: str) -> tuple[str, Any]:
     key, separator, value = text.partition('=')
     if not separator:
         raise ValueError(f'--set takes KEY=VALUE, not {text!r}')
-    return key, yaml.safe_load(value)
+    try:
+        return key, yaml.load(value, _Loader)
+    except yaml.YAMLError:
+        raise ValueError(f'--set {text!r}: {value!r} is no valid YAML') from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-3 as a number, which is a word in YAML 1.1."""
+
+
+_Loader.add_implicit_resolver(
+    'tag:yaml.org,2002:float', re.compile(r'[-+]?\d+(\.\d*)?[eE][-+]?\d+$'), list('-+0123456789')
+)
 
 
 if __name__ == '__main__':

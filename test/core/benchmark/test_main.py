@@ -49,7 +49,7 @@ def arguments(folders, tmp_path: Path) -> list[str]:
 def test_run_report_compare_and_pack(arguments, tmp_path: Path, capsys):
     assert main(['run', *arguments, '--trackers', 'kcf,mil']) == 0
     assert main(['run', *arguments, '--trackers', 'kcf', '--label', 'strict',
-                 '--set', 'detect_thresh=0.9']) == 0  # fmt: skip
+                 '--set', 'detect_thresh=9e-1']) == 0  # fmt: skip
     capsys.readouterr()
     assert main(['report', *arguments]) == 0
     printed = capsys.readouterr().out
@@ -95,6 +95,7 @@ def test_a_failed_sequence_shows_in_the_exit_code(folders, tmp_path: Path, capsy
         (['run', '--root', '.', '--dataset', 'otb'], 'valid: folders'),
         (['run', '--root', 'ROOT', '--trackers', 'ecO'], "unknown tracker 'ecO'; valid: siamfc"),
         (['run', '--root', 'ROOT', '--trackers', 'kcf', '--set', 'x'], 'KEY=VALUE'),
+        (['run', '--root', 'ROOT', '--trackers', 'kcf', '--set', 'x=['], "'[' is no valid YAML"),
         (['run', '--root', 'ROOT', '--trackers', 'kcf,mil', '--label', 'x'], 'a single tracker'),
         (['run', '--root', 'ROOT', '--trackers', 'kcf', '--label', '../x'], 'no name of a folder'),
         (['run', '--root', 'ROOT', '--sequences', 'z'], 'has no sequence z; it has: a'),
