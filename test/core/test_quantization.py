@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tracker_core.weights import WeightsInfo, load_into, save
+from tracker_core.weights import WeightsError, WeightsInfo, load_into, save
 from tracker_core.weights.quantization import dequantize, quantize_largest
 
 
@@ -55,3 +55,12 @@ def test_a_limited_file_loads_like_any_other(tmp_path):
     images = torch.randn(1, 8, 9, 9)
     expected, found = network.eval()(images), loaded.eval()(images)
     assert (found - expected).abs().max() < 0.02 * expected.abs().max()
+
+
+@pytest.mark.parametrize('scale', [{}, {'0.weight/scale': torch.ones(2)}])
+def test_eight_bits_without_their_scale_are_no_weights(tmp_path, scale):
+    network = nn.Sequential(nn.Conv2d(8, 64, 3))
+    state = {**network.state_dict(), '0.weight': torch.ones(64, 8, 3, 3, dtype=torch.int8)}
+    path = save(tmp_path / 'a.safetensors', {**state, **scale}, WeightsInfo('toy'))
+    with pytest.raises(WeightsError, match=r'a\.safetensors: 0\.weight has 8 bits'):
+        load_into(network, path, 'toy')

@@ -93,6 +93,50 @@ def test_not_a_weights_file(tmp_path):
         load_into(SiamFC(), tmp_path / 'b.safetensors', 'siamfc')
 
 
+def test_a_file_that_was_cut_off_is_damaged_not_foreign(tmp_path, network):
+    path = save(tmp_path / 'a.safetensors', network.state_dict(), WeightsInfo('toy'))
+    content = path.read_bytes()
+    for size in (50, len(content) - 10):
+        path.write_bytes(content[:size])
+        with pytest.raises(WeightsError, match=r'a\.safetensors is damaged') as error:
+            read_info(path)
+        assert 'import' not in str(error.value)
+    path.write_bytes(b'')
+    with pytest.raises(WeightsError, match='not a safetensors file'):
+        read_info(path)
+
+
+def _with_info(path, info):
+    from safetensors.torch import save_file
+
+    save_file({'a': torch.zeros(1)}, path, {'format': 'tracker_core 1', **info})
+    return path
+
+
+@pytest.mark.parametrize(
+    ('info', 'message'),
+    [
+        ({}, 'does not say whose weights'),
+        ({'info': '{'}, 'does not say whose weights'),
+        ({'info': '[1]'}, 'does not say whose weights'),
+        ({'info': '{"tracker": 3}'}, 'does not say whose weights'),
+        ({'info': '{"tracker": "toy", "settings": null}'}, 'settings in its metadata is None'),
+        ({'info': '{"tracker": "toy", "training_data": "x"}'}, "training_data .* is 'x'"),
+    ],
+)
+def test_unusable_metadata_is_an_error_with_the_path(tmp_path, capsys, info, message):
+    path = _with_info(tmp_path / 'a.safetensors', info)
+    with pytest.raises(WeightsError, match=rf'a\.safetensors: .*{message}'):
+        read_info(path)
+    assert main(['show', str(path)]) == 1
+
+
+def test_metadata_of_later_and_earlier_versions(tmp_path):
+    text = '{"tracker": "toy", "colour": "blue"}'
+    info = read_info(_with_info(tmp_path / 'a.safetensors', {'info': text}))
+    assert info == WeightsInfo('toy', code_version='unknown', date='unknown')
+
+
 def test_foreign_safetensors_are_refused(tmp_path):
     from safetensors.torch import save_file
 
@@ -248,6 +292,21 @@ def test_published_fcot_installs_with_what_only_its_constructor_says(
     norm = tracker.network.classifier_72.feature_extractor[-1]
     coefficient = noted.get('norm_scale_coef', 2.0)
     assert norm.scale == pytest.approx((coefficient / (256 * 16)) ** 0.5)
+
+
+def test_checkpoints_of_several_gpus_are_unwrapped(tmp_path):
+    state = SiamFC().state_dict()
+    torch.save({'net': {f'module.{k}': v for k, v in state.items()}}, tmp_path / 'siamfc.pth')
+    network = SiamFC()
+    import_checkpoint(tmp_path / 'siamfc.pth', network)
+    for name, tensor in state.items():
+        assert torch.equal(network.state_dict()[name], tensor)
+
+
+def test_names_that_are_no_text_are_refused(tmp_path):
+    torch.save({'net': {1: torch.zeros(1)}}, tmp_path / 'odd.pth')
+    with pytest.raises(WeightsError, match='neither a dictionary of tensors'):
+        read_checkpoint(tmp_path / 'odd.pth')
 
 
 def test_dimp50_is_not_taken_for_dimp18(tmp_path):

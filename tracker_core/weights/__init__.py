@@ -100,7 +100,10 @@ def _stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
 
 
 def read_info(path: str | os.PathLike[str]) -> WeightsInfo:
-    """Read the metadata of a weights file."""
+    """Read the metadata of a weights file.
+
+    Raises FileNotFoundError, and WeightsError for a file that is damaged or of another format.
+    """
     with _open(Path(path)) as file:
         return _info(file, Path(path))
 
@@ -116,7 +119,7 @@ def load_into(network: nn.Module, path: str | os.PathLike[str], tracker: str) ->
         info = _info(file, path)
         if info.tracker != tracker:
             raise WeightsError(f'{path} holds weights of {info.tracker!r}, not of {tracker!r}')
-        tensors = _tensors(file)
+        tensors = _tensors(file, path)
     load_tensors(network, tensors, str(path))
     return info
 
@@ -129,7 +132,7 @@ def load_part(part: nn.Module, name: str, source: str) -> None:
     path = Path(source) if source.endswith(SUFFIX) else shipped_path(source)
     with _open(path) as file:
         _info(file, path)
-        tensors = _tensors(file)
+        tensors = _tensors(file, path)
     prefix = f'{name}.'
     found = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     load_tensors(part, found, f'{name} in {path}')
@@ -166,24 +169,45 @@ def _open(path: Path) -> Any:
         raise FileNotFoundError(f'no weights file {path}; shipped are: {", ".join(shipped())}')
     try:
         return safe_open(path, framework='pt')
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
+        with path.open('rb') as file:
+            own = file.read(9)[8:] == b'{'
+        if own:
+            raise WeightsError(f'{path} is damaged, or was not written to its end') from None
         raise WeightsError(
             f'{path} is not a safetensors file ({error}); a published checkpoint must first be '
             'converted: python -m tracker_core.weights import FILE --tracker NAME'
         ) from None
 
 
-def _tensors(file: Any) -> dict[str, Tensor]:
-    return dequantize({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+def _tensors(file: Any, path: Path) -> dict[str, Tensor]:
+    stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    try:
+        return dequantize(stored)
+    except WeightsError as error:
+        raise WeightsError(f'{path}: {error}') from None
 
 
 def _info(file: Any, path: Path) -> WeightsInfo:
+    """What a file says about itself; entries of later versions are ignored."""
     metadata = file.metadata() or {}
     if metadata.get('format') != _FORMAT:
         raise WeightsError(f'{path} was not written by tracker_core (no {_FORMAT!r} metadata)')
-    values = json.loads(metadata['info'])
-    values['training_data'] = tuple(values['training_data'])
-    return WeightsInfo(**values)
+    try:
+        content = json.loads(metadata.get('info', 'null'))
+    except ValueError:
+        content = None
+    known = {each.name for each in dataclasses.fields(WeightsInfo)}
+    # Where they are missing the defaults, this version and today, would be wrong.
+    values: dict[str, Any] = {'code_version': 'unknown', 'date': 'unknown'}
+    values |= {k: v for k, v in content.items() if k in known} if type(content) is dict else {}
+    if not isinstance(values.get('tracker'), str):
+        raise WeightsError(f'{path}: its metadata does not say whose weights it holds')
+    for name, kind in (('training_data', list), ('settings', dict)):
+        if not isinstance(values.get(name, kind()), kind):
+            raise WeightsError(f'{path}: {name} in its metadata is {values[name]!r}')
+    training_data = tuple(values.pop('training_data', ()))
+    return WeightsInfo(**values, training_data=training_data)
 
 
 def shipped() -> tuple[str, ...]:

@@ -14,6 +14,8 @@ from tracker_core.weights.errors import WeightsError
 
 #: Parts of published backbones that no tracker uses.
 _UNUSED = re.compile(r'feature_extractor\.(layer4|fc)\.')
+#: What DataParallel puts before every name.
+_PARALLEL = 'module.'
 _UNSUPPORTED = re.compile(r'GLOBAL ([\w.]+)')
 #: Classes whose absence is expected before a file is given up as hostile or foreign.
 _MAX_CLASSES = 64
@@ -41,19 +43,23 @@ class Checkpoint:
 def read_checkpoint(source: str | os.PathLike[str]) -> Checkpoint:
     """Read a plain dictionary of tensors or a training checkpoint with `net` and `constructor`.
 
-    Both file formats of torch are read. Classes named in the file are replaced by one that does
-    nothing, so that no code runs, whatever the file holds. Raises FileNotFoundError, and
-    WeightsError for anything else.
+    Both file formats of torch are read, and networks that were wrapped for several GPUs. Classes
+    named in the file are replaced by one that does nothing, so that no code runs, whatever the
+    file holds. Raises FileNotFoundError, and WeightsError for anything else.
     """
     content = _load(source)
     if not isinstance(content, dict):
         raise WeightsError(f'{source} holds a {type(content).__name__}, not a dictionary')
     tensors = content.get('net', content)
-    if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
+    if not isinstance(tensors, dict) or not all(
+        isinstance(name, str) and isinstance(t, Tensor) for name, t in tensors.items()
+    ):
         raise WeightsError(
             f'{source} is neither a dictionary of tensors nor a checkpoint with one under `net`; '
             f'it holds: {", ".join(map(str, list(content)[:8]))}'
         )
+    if all(name.startswith(_PARALLEL) for name in tensors):
+        tensors = {name.removeprefix(_PARALLEL): t for name, t in tensors.items()}
     used = {name: t for name, t in tensors.items() if not _UNUSED.match(name)}
     constructor = getattr(content.get('constructor'), '__dict__', {})
     arguments = constructor.get('kwds', {})

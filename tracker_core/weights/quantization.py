@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from tracker_core.weights.errors import WeightsError
+
 _SCALE = '/scale'
 
 
@@ -36,13 +38,18 @@ def _quantize(tensor: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def dequantize(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Turn what `quantize_largest` made of tensors into floats again."""
+    """Turn what `quantize_largest` made of tensors into floats again.
+
+    Raises WeightsError for 8-bit tensors without a scale per output.
+    """
     tensors = {}
     for name, tensor in stored.items():
         if name.endswith(_SCALE):
             continue
         scale = stored.get(name + _SCALE)
-        if scale is not None:
+        if scale is not None or tensor.dtype == torch.int8:
+            if scale is None or scale.shape != tensor.shape[:1]:
+                raise WeightsError(f'{name} has 8 bits, but no {name}{_SCALE} that fits')
             tensor = tensor.float() * scale.float().view(-1, *[1] * (tensor.dim() - 1))
         tensors[name] = tensor
     return tensors
