@@ -278,7 +278,8 @@ def _specs(arguments: argparse.Namespace) -> list[TrackerSpec]:
     settings = dict(map(_change, arguments.changes))
     if (arguments.label or settings) and len(names) > 1:
         raise ValueError('--label and --set take a single tracker in --trackers')
-    if arguments.label and Path(arguments.label).name != arguments.label:
+    label = arguments.label
+    if label and (label == '..' or Path(label).name != label):
         raise ValueError(f'--label {arguments.label!r} is no name of a folder')
     folders = {'nano': arguments.nano, 'vit': arguments.vit}
     return [

@@ -370,11 +370,11 @@ def _footer(report: Report) -> str:
     for folder in report.folders:
         record = folder.record()
         if record:
-            weights = ', '.join(f'{name} ({digest})' for name, digest in record['weights'].items())
+            files = record.get('weights', {})
+            weights = ', '.join(f'{name} ({digest})' for name, digest in files.items())
             made = '; later '.join(map(_made, (record, *record.get(LATER, []))))
-            runs.append(
-                f'{folder.label}: {record["device"]}, {made}{", " + weights if weights else ""}'
-            )
+            parts = [record.get('device', '?'), made, *([weights] if weights else [])]
+            runs.append(f'{folder.label}: {", ".join(parts)}')
     lines = '<br>'.join(page.escape(run) for run in runs)
     today = datetime.date.today().isoformat()
     return f'<footer>{lines}<br>Speed is the tracker alone. Page made {today}.</footer>'

@@ -22,6 +22,7 @@ RECORD = 'run.json'
 _ANNOTATIONS = 'annotations'
 #: Entry of the record: later runs that added results with another version or number of threads.
 LATER = 'later'
+_KINDS: dict[str, type] = {'weights': dict, _ANNOTATIONS: dict, LATER: list}
 _MAKERS = ('version', 'threads')
 
 
@@ -120,12 +121,21 @@ class ResultFolder:
         return columns[:, column] if column < columns.shape[1] else None
 
     def record(self) -> dict[str, Any]:
-        """What is known about the run; empty for results from elsewhere."""
+        """What is known about the run; empty for results from elsewhere.
+
+        Raises ValueError for a file that `claim` has not written.
+        """
         path = self.path / RECORD
         if not path.is_file():
             return {}
-        content: dict[str, Any] = json.loads(path.read_text(encoding='utf-8'))
-        return content
+        try:
+            content: Any = json.loads(path.read_text(encoding='utf-8'))
+            known = all(type(content.get(k, kind())) is kind for k, kind in _KINDS.items())
+        except (ValueError, AttributeError):
+            known = False
+        if not known:
+            raise ValueError(f'{path} is not a record of results: remove it or the folder')
+        return dict(content)
 
     def claim(
         self,

@@ -98,6 +98,7 @@ def test_a_failed_sequence_shows_in_the_exit_code(folders, tmp_path: Path, capsy
         (['run', '--root', 'ROOT', '--trackers', 'kcf', '--set', 'x=['], "'[' is no valid YAML"),
         (['run', '--root', 'ROOT', '--trackers', 'kcf,mil', '--label', 'x'], 'a single tracker'),
         (['run', '--root', 'ROOT', '--trackers', 'kcf', '--label', '../x'], 'no name of a folder'),
+        (['run', '--root', 'ROOT', '--trackers', 'kcf', '--label', '..'], 'no name of a folder'),
         (['run', '--root', 'ROOT', '--sequences', 'z'], 'has no sequence z; it has: a'),
         (['report', '--root', 'ROOT'], 'holds results of: nothing'),
         (['compare', 'a', 'b', '--root', 'ROOT'], 'holds results of: nothing'),

@@ -81,3 +81,16 @@ def test_got10k_begins_with_its_official_measures():
 def test_pages_have_colours_for_the_dark():
     page = html_report(report_of(evaluation('one', 1)))
     assert 'prefers-color-scheme: dark' in page
+
+
+def test_the_footer_says_what_made_the_results(tmp_path: Path):
+    made = evaluation('made', 1)
+    record = tmp_path / 'run.json'
+    folder = ResultFolder(tmp_path)
+    report = replace(report_of(made), folders=(folder,))
+    record.write_text('{"tracker": "x"}')
+    assert f'{tmp_path.name}: ?, ? thread(s), version ?, ?<br>' in html_report(report, 0)
+    later = '[{"version": "2", "threads": 4, "date": "friday"}]'
+    record.write_text(f'{{"device": "cpu", "version": "1", "weights": {{}}, "later": {later}}}')
+    expected = ': cpu, ? thread(s), version 1, ?; later 4 thread(s), version 2, friday<br>'
+    assert expected in html_report(report, 0)

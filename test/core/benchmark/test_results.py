@@ -106,3 +106,12 @@ def test_the_record_says_what_made_the_results(tmp_path: Path, dataset: Dataset)
     assert {key: folder.record()[key] for key in first} == first
     (entry,) = folder.record()['later']
     assert (entry['version'], entry['threads'], entry['date']) == ('2', 4, 'friday')
+
+
+@pytest.mark.parametrize('text', ['', '[]', '{"weights": "dimp18"}', '3', '{'])
+def test_a_foreign_record_is_named(tmp_path: Path, dataset: Dataset, text: str):
+    folder = ResultFolder.of(tmp_path, dataset, 'siamfc')
+    folder.path.mkdir(parents=True)
+    (folder.path / 'run.json').write_text(text)
+    with pytest.raises(ValueError, match=r'run\.json is not a record of results'):
+        folder.record()

@@ -70,9 +70,12 @@ def require(path: Path, title: str) -> Path:
 
 
 def listed(path: Path, title: str) -> list[str]:
-    """Read names, one per line."""
+    """Read names, one per line; ValueError for none, FileNotFoundError."""
     lines = require(path, title).read_text(encoding='utf-8-sig').splitlines()
-    return [line.strip() for line in lines if line.strip()]
+    names = [line.strip() for line in lines if line.strip()]
+    if not names:
+        raise ValueError(f'{title}: {path} is empty')
+    return names
 
 
 def images(folder: Path, title: str) -> list[Path]:
@@ -123,6 +126,13 @@ def leading_numbers(path: Path, title: str, count: int) -> NDArray[np.float64]:
 def boxes(path: Path, title: str) -> Boxes:
     """Read (N, 4) boxes; a row with any nan, or without area, becomes a row of nan."""
     return absent_as_nan(numbers(path, title, (4,)))
+
+
+def startable(truth: Boxes, path: Path, title: str) -> Boxes:
+    """Return `truth`, read from `path`; ValueError where a tracker cannot start on its first."""
+    if not truth[0, 2:].min() > 0 or not np.isfinite(truth[0]).all():
+        raise ValueError(f'{title}: the first region in {path} must be a box with an area')
+    return truth
 
 
 def flags(path: Path, title: str) -> NDArray[np.float64]:

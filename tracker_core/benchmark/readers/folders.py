@@ -6,12 +6,10 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from tracker_core.benchmark.dataset import BenchmarkSequence, Dataset
 from tracker_core.benchmark.readers import files
-from tracker_core.sequence import Boxes, find_annotation, open_sequence
-from tracker_core.video import FrameSource, ImageFolder, open_video
+from tracker_core.sequence import find_annotation, open_sequence
+from tracker_core.video import ImageFolder, open_video
 
 
 def read_folders(root: Path, only: Sequence[str] | None, name: str) -> Dataset:
@@ -39,18 +37,15 @@ def read_video(root: Path, only: Sequence[str] | None, name: str) -> Dataset:
     if not root.is_file() or not annotation.is_file():
         raise FileNotFoundError(f'expected a video {root} and its boxes {annotation}')
     files.chosen([root.stem], only, root.name)
-    truth = files.boxes(annotation, root.name)
-    return Dataset(root.stem, root.stem, (_checked(root.stem, open_video(root), truth),))
+    truth = files.startable(files.boxes(annotation, root.name), annotation, root.name)
+    sequence = BenchmarkSequence(root.stem, open_video(root), truth)
+    return Dataset(root.stem, root.stem, (sequence,))
 
 
 def _read(folder: Path) -> BenchmarkSequence:
     sequence = open_sequence(folder)
-    return _checked(sequence.name, sequence.frames, sequence.boxes)
-
-
-def _checked(name: str, frames: FrameSource, truth: Boxes) -> BenchmarkSequence:
-    if np.isnan(truth[0]).any():
-        raise ValueError(f'{name}: the first line of the annotation must be a box')
+    name, frames, truth = sequence.name, sequence.frames, sequence.boxes
+    files.startable(truth, find_annotation(folder) or folder, name)
     if isinstance(frames, ImageFolder) and len(truth) not in (1, frames.count):
         warnings.warn(f'{name}: {len(truth)} boxes for {frames.count} images', stacklevel=2)
     return BenchmarkSequence(name, frames, truth)

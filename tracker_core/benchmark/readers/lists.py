@@ -86,7 +86,7 @@ def _read_lasot(root: Path, name: str, title: str) -> BenchmarkSequence:
     label = f'{title}, {name}'
     kind = name.rsplit('-', 1)[0]
     folder = root / kind / name if (root / kind).is_dir() else root / name
-    truth = files.boxes(folder / 'groundtruth.txt', label)
+    truth = _boxes(folder / 'groundtruth.txt', label)
     hidden = {
         kind: _flags(folder / f'{kind.replace(" ", "_")}.txt', label, len(truth)) > 0
         for kind in ('full occlusion', 'out of view')
@@ -99,14 +99,14 @@ def _read_lasot(root: Path, name: str, title: str) -> BenchmarkSequence:
 
 def _read_trackingnet(folder: Path, name: str, title: str) -> BenchmarkSequence:
     label = f'{title}, {name}'
-    truth = files.boxes(folder / 'anno' / f'{name}.txt', label)
+    truth = _boxes(folder / 'anno' / f'{name}.txt', label)
     paths = files.images(folder / 'frames' / name, label)
     return _sequence(name, paths, truth, label)
 
 
 def _read_got10k(folder: Path, title: str) -> BenchmarkSequence:
     label = f'{title}, {folder.name}'
-    truth = files.boxes(folder / 'groundtruth.txt', label)
+    truth = _boxes(folder / 'groundtruth.txt', label)
     paths = files.images(folder, label)
     visible = None
     if len(truth) > 1:
@@ -119,7 +119,7 @@ def _read_got10k(folder: Path, title: str) -> BenchmarkSequence:
 
 def _read_tc128(folder: Path, title: str) -> BenchmarkSequence:
     label = f'{title}, {folder.name}'
-    truth = files.boxes(folder / f'{folder.name}_gt.txt', label)
+    truth = _boxes(folder / f'{folder.name}_gt.txt', label)
     span = files.flags(folder / f'{folder.name}_frames.txt', label)
     if len(span) != 2:
         raise ValueError(f'{label}: expected "start,end" in {folder.name}_frames.txt')
@@ -127,6 +127,10 @@ def _read_tc128(folder: Path, title: str) -> BenchmarkSequence:
     flags = folder / f'{folder.name}_att.txt'
     attributes = attribute_files.read_attributes(flags, attribute_files.OTB, label)
     return replace(_sequence(folder.name, paths, truth, label), attributes=attributes)
+
+
+def _boxes(path: Path, label: str) -> Boxes:
+    return files.startable(files.boxes(path, label), path, label)
 
 
 def _any_flag(path: Path, label: str) -> bool:
@@ -154,11 +158,15 @@ def _sequence(
 
 
 def _fps(path: Path) -> float:
-    """Frame rate of a GOT-10k sequence; a default where it is not stated."""
-    parser = configparser.ConfigParser()
-    parser.read(path, encoding='utf-8')
+    """Frame rate of a GOT-10k sequence; a default where it is not stated or impossible."""
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read(path, encoding='utf-8-sig')
+    except (configparser.Error, UnicodeDecodeError) as error:
+        raise ValueError(f'cannot read {path}: {" ".join(str(error).split())}') from None
     text = parser.get('METAINFO', 'anno_fps', fallback='')
     try:
-        return float(text.lower().removesuffix('hz')) or DEFAULT_FPS
+        fps = float(text.lower().removesuffix('hz'))
     except ValueError:
         return DEFAULT_FPS
+    return fps if 0 < fps < 1000 else DEFAULT_FPS

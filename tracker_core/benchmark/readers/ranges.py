@@ -95,6 +95,7 @@ def _read(root: Path, entry: Entry, title: str, origin: int = 0) -> BenchmarkSeq
             f'{label}: {root / entry.annotation} has {len(truth) + entry.skip} boxes for frames '
             f'{entry.start} to {entry.end}'
         )
+    files.startable(truth, root / entry.annotation, label)
     truth[:, :2] -= origin
     return BenchmarkSequence(entry.name, ImageList(entry.name, paths), truth)
 
@@ -114,7 +115,7 @@ def _read_original_nfs(root: Path, name: str, title: str) -> BenchmarkSequence:
     return BenchmarkSequence(
         name,
         ImageList(name, paths[:count]),
-        absent_as_nan(truth[:count]),
+        files.startable(absent_as_nan(truth[:count]), annotation, label),
         attributes=_nfs_attributes(annotation),
     )
 

@@ -85,7 +85,8 @@ def _names(root: Path, name: str, title: str) -> list[str]:
 
 def _read(folder: Path, title: str) -> BenchmarkSequence:
     label = f'{title}, {folder.name}'
-    regions = files.numbers(folder / 'groundtruth.txt', label, (4, 8))
+    annotation = folder / 'groundtruth.txt'
+    regions = files.numbers(annotation, label, (4, 8))
     images = folder / 'color' if (folder / 'color').is_dir() else folder
     paths = files.images(images, label)
     if len(paths) != len(regions):
@@ -94,7 +95,7 @@ def _read(folder: Path, title: str) -> BenchmarkSequence:
     return BenchmarkSequence(
         name=folder.name,
         frames=ImageList(folder.name, paths),
-        truth=upright_boxes(polygons),
+        truth=files.startable(upright_boxes(polygons), annotation, label),
         polygons=polygons,
         start=start_box(polygons[0]) if regions.shape[1] == 8 else None,
     )

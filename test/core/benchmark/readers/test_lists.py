@@ -95,6 +95,40 @@ def test_got10k_without_list_or_cover(tiny, tmp_path: Path):
         open_dataset('got10k_val', tmp_path)
 
 
+@pytest.mark.parametrize(
+    ('text', 'fps'),
+    [
+        ('[METAINFO]\nanno_fps: -1Hz\n', 30),
+        ('[METAINFO]\nanno_fps: 5Hz\nurl: a%20b\n', 5),
+        ('anno_fps: 10Hz\n', None),
+        ('[METAINFO]\nanno_fps: 10Hz\nanno_fps: 10Hz\n', None),
+    ],
+)
+def test_got10k_odd_meta_info(tiny, tmp_path: Path, text, fps):
+    (make_got10k(tiny, tmp_path, 'val') / 'meta_info.ini').write_text(text)
+    if fps:
+        assert open_dataset('got10k_val', tmp_path).sequences[0].frames.fps == fps
+        return
+    with pytest.raises(ValueError, match=r'^cannot read .*meta_info\.ini: .*$'):
+        open_dataset('got10k_val', tmp_path)
+
+
+def test_an_empty_list_is_an_error(tiny, tmp_path: Path):
+    make_got10k(tiny, tmp_path, 'val')
+    (tmp_path / 'val' / 'list.txt').write_text('\n')
+    with pytest.raises(ValueError, match=r'list\.txt is empty'):
+        open_dataset('got10k_val', tmp_path)
+
+
+@pytest.mark.parametrize('part', ['val', 'test'])
+def test_the_first_box_must_have_an_area(tiny, tmp_path: Path, part):
+    folder = make_got10k(tiny, tmp_path, part)
+    text = (folder / 'groundtruth.txt').read_text().splitlines()
+    (folder / 'groundtruth.txt').write_text('\n'.join(['0,0,0,0', *text[1:]]))
+    with pytest.raises(ValueError, match=r'first region in .*groundtruth\.txt must be a box'):
+        open_dataset(f'got10k_{part}', tmp_path)
+
+
 def test_tc128_has_a_frame_range_per_sequence(tiny, tmp_path: Path):
     folder = tmp_path / 'Ball_ce1'
     tiny.write_images(folder / 'img', range(1, 11), '{:04d}.jpg')

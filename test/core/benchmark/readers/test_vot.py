@@ -50,6 +50,13 @@ def test_mismatch_and_absence_are_errors(tiny, tmp_path: Path):
         open_dataset('vot2019', tmp_path)
 
 
+def test_a_flat_polygon_is_no_start(tiny, tmp_path: Path):
+    tiny.write_images(tmp_path / 'ants1', range(1, 2), '{:08d}.jpg')
+    (tmp_path / 'ants1' / 'groundtruth.txt').write_text('1,2,5,2,9,2,7,2\n')
+    with pytest.raises(ValueError, match=r'first region in .*groundtruth\.txt must be a box'):
+        open_dataset('vot2019', tmp_path)
+
+
 def test_vot2018_without_a_list_has_sixty_sequences(tiny, tmp_path: Path):
     tiny.write_images(tmp_path / 'ants1', range(1, 4), '{:08d}.jpg')
     tiny.write_rows(tmp_path / 'ants1' / 'groundtruth.txt', tiny.truth(3))
