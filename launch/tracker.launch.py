@@ -40,36 +40,39 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, description=text)
         for name, (default, text) in arguments.items()
     ]
-    return LaunchDescription([*declared, OpaqueFunction(function=_tracker), _rviz()])
+    return LaunchDescription([*declared, OpaqueFunction(function=_nodes)])
 
 
-def _tracker(context: LaunchContext) -> list[Node]:
+def _nodes(context: LaunchContext) -> list[Node]:
+    with_rviz = IfCondition(LaunchConfiguration('rviz')).evaluate(context)
+    return [_tracker(context), *([_rviz(context)] if with_rviz else [])]
+
+
+def _tracker(context: LaunchContext) -> Node:
     given = {name: LaunchConfiguration(name).perform(context) for name in ('model', 'weights')}
     given['device'] = LaunchConfiguration('device').perform(context)
     overrides = {name: value for name, value in given.items() if value}
     topic = LaunchConfiguration('image_topic').perform(context)
     if topic:
         overrides['image_topics'] = [topic]
-    return [
-        Node(
-            package='tracker_ros',
-            executable='tracker_node',
-            name='tracker',
-            namespace=LaunchConfiguration('namespace'),
-            parameters=[LaunchConfiguration('params_file'), overrides],
-            additional_env=ALLOCATOR,
-            output='screen',
-        )
-    ]
+    return Node(
+        package='tracker_ros',
+        executable='tracker_node',
+        name='tracker',
+        namespace=LaunchConfiguration('namespace'),
+        parameters=[LaunchConfiguration('params_file'), overrides],
+        additional_env=ALLOCATOR,
+        output='screen',
+    )
 
 
-def _rviz() -> Node:
-    namespace = LaunchConfiguration('namespace')
+def _rviz(context: LaunchContext) -> Node:
+    namespace = LaunchConfiguration('namespace').perform(context).strip('/')
+    remappings = [(f'/{topic}', f'/{namespace}/{topic}') for topic in RVIZ_TOPICS]
     return Node(
         package='rviz2',
         executable='rviz2',
         arguments=['-d', str(CONFIG / 'tracker.rviz')],
-        remappings=[(f'/{topic}', ['/', namespace, '/', topic]) for topic in RVIZ_TOPICS],
-        condition=IfCondition(LaunchConfiguration('rviz')),
+        remappings=remappings if namespace else [],
         output='screen',
     )

@@ -59,6 +59,42 @@ def launch(ros, request, tmp_path):
             os.killpg(tracker.process.pid, signal.SIGKILL)
 
 
+#: Stands for RViz: takes ROS arguments as it does, and says which names it was given.
+RVIZ = f"""#!{sys.executable}
+import sys, rclpy
+rclpy.init(args=sys.argv)
+node = rclpy.create_node('rviz')
+print('rviz sees', node.resolve_topic_name('/tracker/image_plane'), flush=True)
+"""
+
+
+@pytest.fixture
+def rviz(tmp_path, monkeypatch):
+    """A package rviz2."""
+    prefix = tmp_path / 'rviz'
+    program = prefix / 'lib' / 'rviz2' / 'rviz2'
+    marker = prefix / 'share' / 'ament_index' / 'resource_index' / 'packages' / 'rviz2'
+    for path, text in ((program, RVIZ), (marker, '')):
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    program.chmod(0o755)
+    monkeypatch.setenv('AMENT_PREFIX_PATH', f'{prefix}:{os.environ["AMENT_PREFIX_PATH"]}')
+
+
+@pytest.mark.parametrize(
+    ('namespace', 'topic'),
+    [
+        ('', '/tracker/image_plane'),
+        ('robot', '/robot/tracker/image_plane'),
+        ('/robot', '/robot/tracker/image_plane'),
+    ],
+)
+def test_rviz_shows_the_topics_of_the_node(launch, rviz, namespace, topic):
+    tracker = launch('tracker', rviz='true', namespace=namespace, model='none')
+    until(lambda: tracker.log.count('process ') >= 4, 'the end of both processes')
+    assert f'rviz sees {topic}\n' in tracker.log, tracker.log
+
+
 def test_a_launched_node_tracks_and_ends(launch, ros):
     tracker = launch(
         'robot/tracker',
