@@ -6,7 +6,11 @@ not given leaves the parameter file, and what that leaves open the node, to deci
 
 from pathlib import Path
 
-from ament_index_python.packages import get_package_share_directory
+from ament_index_python.packages import (
+    PackageNotFoundError,
+    get_package_prefix,
+    get_package_share_directory,
+)
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
@@ -67,6 +71,12 @@ def _tracker(context: LaunchContext) -> Node:
 
 
 def _rviz(context: LaunchContext) -> Node:
+    try:
+        get_package_prefix('rviz2')
+    except PackageNotFoundError:
+        raise RuntimeError(
+            'rviz:=true needs RViz, which is not installed: install rviz2 or leave rviz:=true out'
+        ) from None
     namespace = LaunchConfiguration('namespace').perform(context).strip('/')
     remappings = [(f'/{topic}', f'/{namespace}/{topic}') for topic in RVIZ_TOPICS]
     return Node(

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -93,6 +94,19 @@ def test_rviz_shows_the_topics_of_the_node(launch, rviz, namespace, topic):
     tracker = launch('tracker', rviz='true', namespace=namespace, model='none')
     until(lambda: tracker.log.count('process ') >= 4, 'the end of both processes')
     assert f'rviz sees {topic}\n' in tracker.log, tracker.log
+
+
+def test_without_rviz_nothing_is_started(launch, monkeypatch):
+    paths = os.environ['AMENT_PREFIX_PATH'].split(':')
+    index = 'share/ament_index/resource_index/packages/rviz2'
+    kept = [path for path in paths if not (Path(path) / index).exists()]
+    if any((Path(path) / 'share/tracker_ros').exists() for path in set(paths) - set(kept)):
+        pytest.skip('RViz is installed beside this package')
+    monkeypatch.setenv('AMENT_PREFIX_PATH', ':'.join(kept))
+    tracker = launch('tracker', rviz='true', weights='random', model='siamfc')
+    assert tracker.wait() == 1
+    assert 'rviz:=true needs RViz, which is not installed' in tracker.log
+    assert 'process started' not in tracker.log
 
 
 def test_a_launched_node_tracks_and_ends(launch, ros):
