@@ -45,6 +45,7 @@ class Camera:
             node, f'{prefix}image_plane', f'{plane_frame}_{name}' if name else plane_frame
         )
         self._clicks = Clicks()
+        self._shown: Frame | None = None  # on the plane, while somebody looks at it
         self._subscribe_to_images(topic)
         self._subscribe_to_boxes(prefix)
         self._serve(prefix)
@@ -166,7 +167,8 @@ class Camera:
     def on_clicked_point(self, click: PointStamped) -> None:
         """Take a point that was clicked on the plane."""
         first = self._clicks.first
-        self._on_click(*self.plane.pixel_of(click), first.frame if first else self.track.newest)
+        frame = first.frame if first else self._shown or self.track.newest
+        self._on_click(*self.plane.pixel_of(click), frame)
 
     def _on_mouse(self, click: Point) -> None:
         # The viewer goes on showing new images between the clicks, unlike the plane.
@@ -194,6 +196,7 @@ class Camera:
         if self._clicks.forget_after(self._parameters.current.click_timeout, time.monotonic()):
             self._log.info('the first corner is forgotten: no second one came')
         if not self.plane.wanted():
+            self._shown = None
             return
         corner = self._clicks.first
         frame = corner.frame if corner else self.track.newest
@@ -204,6 +207,7 @@ class Camera:
         except ValueError:
             return  # said by the track, for every such image
         self.plane.show(image, (corner.x, corner.y) if corner else None)
+        self._shown = frame
 
 
 def _answer(response: Trigger.Response, success: bool, message: str) -> Trigger.Response:

@@ -85,6 +85,20 @@ def shared_tracker(
 
 
 @pytest.fixture
+def node(ros: Any, quick: dict[str, Any]) -> Iterator[Any]:
+    """A tracker node in this process. Nothing spins it: its callbacks are called by the test."""
+    from rclpy.parameter import Parameter
+
+    from tracker_ros.tracker_node import TrackerNode
+
+    values = {**quick, 'settings_file': str(quick['settings_file'])}
+    node = TrackerNode(parameter_overrides=[Parameter(k, value=v) for k, v in values.items()])
+    yield node
+    node.close()
+    node.destroy_node()
+
+
+@pytest.fixture
 def tracker(shared_tracker: Any) -> Any:
     """The shared node, without a target."""
     assert not shared_tracker.exited(), shared_tracker.log

@@ -5,13 +5,14 @@ from functools import partial
 
 import pytest
 from geometry_msgs.msg import Point, PointStamped
-from harness import at, init_message, overlap, scene, stamp_of
+from harness import at, header_of, init_message, overlap, scene, stamp_of
 from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import RegionOfInterest
 from tracker_ros.msg import Target, TargetInit
 
 from tracker_core import Box
+from tracker_ros.conversions import encode
 
 pytestmark = pytest.mark.ros
 
@@ -59,6 +60,29 @@ def test_two_clicked_points_start_on_the_image_of_the_first(tracker, camera, ros
     camera.deliver(5)
     click_plane(clicks, box.left, box.bottom)
     assert overlap(targets.wait(at(start)), 0) > 0.99
+
+
+@pytest.mark.parametrize('clicks', [1, 2])
+def test_clicks_are_taken_on_the_image_that_the_plane_shows(node, monkeypatch, clicks):
+    (camera,) = node.cameras
+    monkeypatch.setattr(camera.plane, 'wanted', lambda: True)
+    starts = []
+    monkeypatch.setattr(camera.track, 'start', starts.append)
+    if clicks == 1:
+        side = Parameter('click_box_size', Parameter.Type.INTEGER, 48)
+        assert node.set_parameters([side])[0].successful
+    shown, later = (encode(scene(k)[0], 'rgb8', header_of(k + 1)) for k in (0, 1))
+    camera.track.add(shown, 1)
+    camera.refresh_plane()
+    camera.track.add(later, 2)
+    for corner in (100, 140)[:clicks]:
+        camera.on_clicked_point(plane_click(corner, corner))
+    assert [request.frame.message for request in starts] == [shown]
+    monkeypatch.setattr(camera.plane, 'wanted', lambda: False)
+    camera.refresh_plane()
+    for corner in (100, 140)[:clicks]:
+        camera.on_clicked_point(plane_click(corner, corner))
+    assert starts[-1].frame.message is later
 
 
 @pytest.mark.parametrize('topic', ['/tracker/camera_mouse_left', '/tracker/overlay_mouse_left'])
@@ -218,10 +242,14 @@ def test_a_new_box_ends_a_pause(tracker, camera):
 
 def click_plane(publisher, x, y):
     """Click on the plane at a pixel, as RViz' Publish Point does."""
+    publisher.publish(plane_click(x, y))
+
+
+def plane_click(x, y):
     click = PointStamped()
     click.header.frame_id = 'tracker_image'
     click.point.x, click.point.y = 0.01 * x, -0.01 * y
-    publisher.publish(click)
+    return click
 
 
 def test_messages_of_rubbish_do_not_end_the_node(tracker, camera, ros):
