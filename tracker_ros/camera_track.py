@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import traceback
@@ -202,7 +203,7 @@ class CameraTrack:
                 step()
             except Exception:
                 if not self._closing:
-                    self._fail('the target is given up', traceback.format_exc())
+                    self._give_up(traceback.format_exc())
 
     def _patience(self) -> float | None:
         """Seconds after which to look again although nothing arrived."""
@@ -319,6 +320,16 @@ class CameraTrack:
             if not self._paused:
                 self._report(target, frame, 0.0)
         self._fail(f'target {target.target_id!r} is given up', reason)
+
+    def _give_up(self, reason: str) -> None:
+        """Give the target up, where there is one, after an error that nobody expected."""
+        with self._changed:
+            target = self._target
+        with contextlib.suppress(Exception):  # it may be the publishing that fails
+            if target is not None:
+                self._lose(target, target.frame, reason)
+                return
+        self._fail('the target is given up', reason)
 
     def _fail(self, what: str, reason: str) -> None:
         """Forget the target because of an error, and remember that for the diagnostics."""

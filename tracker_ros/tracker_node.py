@@ -95,7 +95,14 @@ class TrackerNode(Node):
 
     def _refresh_planes(self) -> None:
         for camera in self.cameras:
-            camera.refresh_plane()
+            try:
+                camera.refresh_plane()
+            except Exception as error:
+                if not self.context.ok():
+                    raise
+                self.get_logger().error(
+                    f'RViz cannot be shown an image: {error}', throttle_duration_sec=5.0
+                )
 
     def _publish_diagnostics(self) -> None:
         message = DiagnosticArray()

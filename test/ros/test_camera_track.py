@@ -262,6 +262,23 @@ def test_a_tracker_that_fails_says_lost_and_starts_again(rig):
     assert rig.track.activity().failure == ''
 
 
+def test_whatever_else_fails_says_lost(rig, monkeypatch):
+    rig.add(0)
+    rig.start()
+    monkeypatch.setattr(rig.sink, 'wants_pictures', lambda: 1 / 0)
+    rig.add(1)
+    assert rig.wait_published(3)[-1].estimate.state is TrackState.LOST
+    until(lambda: any('is given up' in line for line in rig.log))
+    assert rig.track.activity().failure == 'ZeroDivisionError: division by zero'
+    monkeypatch.undo()
+    assert rig.start() == [None]
+    monkeypatch.setattr(rig.sink, 'publish', lambda *_: 1 / 0)
+    rig.add(2)
+    until(lambda: sum('is given up' in line for line in rig.log) == 2)
+    monkeypatch.undo()
+    assert rig.start() == [None]
+
+
 def test_a_tracker_that_fails_to_start_says_so(rig):
     rig.add(0)
     rig.tracker.error = RuntimeError('no memory')

@@ -1,5 +1,6 @@
 """Pixels of messages, and messages of boxes."""
 
+import array
 import struct
 import sys
 import types
@@ -187,6 +188,8 @@ def test_other_encodings_go_through_cv_bridge_where_it_is(monkeypatch):
 
     class CvBridge:
         def imgmsg_to_cv2(self, message: Image, encoding: str) -> np.ndarray:
+            if not len(message.data):
+                raise TypeError('buffer is too small for requested array')
             if message.encoding != 'bayer_rggb8':
                 raise CvBridgeError('cannot convert')
             return np.full((message.height, message.width, 3), 5, np.uint8)
@@ -196,6 +199,10 @@ def test_other_encodings_go_through_cv_bridge_where_it_is(monkeypatch):
     assert decode(message_of(GREY, 'bayer_rggb8')).tolist() == np.full((6, 8, 3), 5).tolist()
     with pytest.raises(ValueError, match='cannot convert'):
         decode(message_of(GREY, 'strange'))
+    truncated = message_of(GREY, 'bayer_rggb8')
+    truncated.data = array.array('B')
+    with pytest.raises(ValueError, match="'bayer_rggb8': buffer is too small"):
+        decode(truncated)
 
 
 def test_encode_is_the_reverse():

@@ -34,6 +34,11 @@ def test_what_cannot_work_is_said_in_one_line(start_tracker, parameters, reason)
     assert '[FATAL]' in lines[0]
 
 
+def test_a_plane_that_cannot_be_shown_does_not_end_the_node(node, monkeypatch):
+    monkeypatch.setattr(node.cameras[0], 'refresh_plane', lambda: 1 / 0)
+    node._refresh_planes()
+
+
 @pytest.mark.parametrize(
     ('changes', 'reason'),
     [
