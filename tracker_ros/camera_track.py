@@ -99,6 +99,7 @@ class CameraTrack:
         self._shown: Frame | None = None
         self._failure = ''
         self._paused = False
+        self._pause_next = False  # the target that is about to start
         self._closing = False
         self._thread = threading.Thread(target=self._work, name='tracker', daemon=True)
 
@@ -144,7 +145,7 @@ class CameraTrack:
             problem = request.find_frame(self._buffer, limits)
             replaced = self._request
             if not problem:
-                self._request = request
+                self._request, self._pause_next = request, False
                 self._changed.notify()
         if problem:
             request.reply(problem)
@@ -155,25 +156,32 @@ class CameraTrack:
         """Forget the target; returns whether there was one."""
         with self._changed:
             waiting = self._request
-            known = (self._target, self._request, self._starting) != (None, None, None)
+            known = self._has_target()
             self._target = self._request = self._starting = None
-            self._paused, self._failure = False, ''
+            self._paused, self._pause_next, self._failure = False, False, ''
         if waiting:
             waiting.reply('the tracker was reset before it started')
         return known
 
     def pause(self) -> bool:
-        """Track no more images until `resume` or `start`; returns whether there is a target."""
+        """Track no more images until `resume` or `start`; returns whether there is a target.
+
+        One that is about to start counts, and starts paused.
+        """
         with self._changed:
-            self._paused = self._target is not None
+            self._paused = self._pause_next = self._has_target()
             return self._paused
 
     def resume(self) -> bool:
         """Go on with the newest image; returns whether tracking was paused."""
         with self._changed:
-            was_paused, self._paused = self._paused, False
+            was_paused, self._paused, self._pause_next = self._paused, False, False
             self._changed.notify()
             return was_paused
+
+    def _has_target(self) -> bool:
+        """Whether there is a target, or a box for one. The lock is held."""
+        return (self._target, self._request, self._starting) != (None, None, None)
 
     def activity(self) -> Activity:
         """Return what happened since the last call, for the diagnostics."""
@@ -219,6 +227,7 @@ class CameraTrack:
             if problem or request.frame is not None:
                 self._request = None
             if problem:
+                self._paused = self._paused and target is not None
                 return partial(request.reply, problem)
             if request.frame is not None:
                 self._starting = request
@@ -269,9 +278,11 @@ class CameraTrack:
             if self._starting is not request:
                 problem = problem or 'the tracker was reset before it started'
             elif target is not None:
-                self._target, self._paused, self._failure = target, False, ''
-                self._report(target, target.frame, seconds)
+                self._target, self._paused, self._failure = target, self._pause_next, ''
+                if not self._paused:
+                    self._report(target, target.frame, seconds)
             self._starting = None
+            self._paused = self._paused and self._has_target()
         request.reply(problem)
 
     def _track(self, target: _Target, frame: Frame) -> None:

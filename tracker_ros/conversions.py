@@ -106,7 +106,5 @@ def _decode_with_cv_bridge(message: Image) -> Pixels:
         ) from None
     try:
         return np.asarray(CvBridge().imgmsg_to_cv2(message, 'rgb8'), np.uint8)
-    except (
-        Exception
-    ) as error:  # of many kinds: truncated data, another NumPy, ...
+    except Exception as error:  # of many kinds: truncated data, another NumPy, ...
         raise ValueError(f'image encoding {message.encoding!r}: {error}') from None

@@ -213,6 +213,42 @@ def test_nothing_is_published_while_paused(rig):
     assert [p.frame.number for p in rig.sink.published] == [1, 4]
 
 
+@pytest.mark.parametrize('again', [False, True])
+def test_a_target_paused_while_it_starts_starts_paused(rig, again):
+    rig.add(0)
+    if again:
+        rig.start()
+        assert rig.track.pause()  # ended by the new box
+    before = len(rig.sink.published)
+    rig.hold()
+    answers = rig.start(wait=False)
+    rig.wait_until_held()
+    assert rig.track.pause()
+    rig.let_go()
+    until(lambda: answers)
+    rig.add(1)
+    assert rig.track.activity().paused
+    assert len(rig.sink.published) == before
+    assert rig.track.resume()
+    assert rig.wait_published(before + 1)[-1].frame.number == 2
+
+
+def test_a_pause_ends_with_a_target_that_does_not_start(rig):
+    answers = rig.start(wait=False)
+    assert rig.track.pause()
+    until(lambda: answers)
+    assert not rig.track.activity().paused
+    assert not rig.track.resume()
+
+
+def test_a_refused_box_leaves_a_pause(rig):
+    rig.add(0)
+    rig.start()
+    assert rig.track.pause()
+    assert rig.start(box=Box(0, 0, -1, 3)) == ['box is bad']
+    assert rig.track.resume()
+
+
 def test_a_box_replaced_or_reset_while_it_waits_is_answered(rig):
     first, second = rig.start(wait=False), rig.start(wait=False)
     assert first == ['another initial box came before it started']
