@@ -12,6 +12,7 @@ import rclpy
 import yaml
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PointStamped
+from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
@@ -59,8 +60,10 @@ class TrackerNode(Node):
         self.create_subscription(
             PointStamped, settings.clicked_point_topic, self._on_clicked_point, 10
         )
-        self.create_timer(DIAGNOSTICS_PERIOD, self._publish_diagnostics)
-        self.create_timer(PLANE_PERIOD, self._refresh_planes)
+        # A simulated clock may stand still.
+        clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(DIAGNOSTICS_PERIOD, self._publish_diagnostics, clock=clock)
+        self.create_timer(PLANE_PERIOD, self._refresh_planes, clock=clock)
         for camera in self.cameras:
             camera.track.begin()
 

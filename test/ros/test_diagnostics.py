@@ -84,3 +84,10 @@ def test_the_node_reports_once_a_second(tracker, camera):
     assert float(values['tracked/s']) > 0
     assert 0 < float(values['processing median ms']) < 60000
     assert float(values['latency median ms']) <= float(values['latency p95 ms'])
+
+
+@pytest.mark.ros
+def test_reports_go_on_while_a_simulated_clock_stands_still(start_tracker):
+    reports = start_tracker(use_sim_time=True).diagnostics()
+    reports.wait()
+    reports.wait(since=len(reports.messages))
