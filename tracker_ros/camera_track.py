@@ -15,6 +15,7 @@ from tracker_core import Estimate, Tracker, TrackState
 from tracker_ros.conversions import Pixels, ResponseMap, decode
 from tracker_ros.diagnostics import Activity, Counters
 from tracker_ros.frame_buffer import Frame, FrameBuffer
+from tracker_ros.image_check import ImageCheck
 from tracker_ros.parameters import Parameters
 from tracker_ros.start_request import StartRequest
 
@@ -93,6 +94,7 @@ class CameraTrack:
         self._changed = threading.Condition()
         self._buffer = FrameBuffer()
         self._counters = Counters()
+        self._check = ImageCheck()
         self._request: StartRequest | None = None
         self._starting: StartRequest | None = None
         self._target: _Target | None = None
@@ -356,12 +358,17 @@ class CameraTrack:
             self._sink.show(frame, image, target.target_id, estimate, response)
 
     def _show_untracked(self, frame: Frame, label: str) -> None:
-        if not self._sink.wants_pictures():
-            return
+        """Show an image to those who look; without them, see whether it can be decoded."""
+        pictures = self._sink.wants_pictures()
         try:
+            if not pictures:
+                self._check.check(frame)
+                return
             image = decode(frame.message)
         except ValueError as error:
-            self._log.warning(f'an image cannot be shown: {error}', throttle_duration_sec=5.0)
+            with self._changed:
+                self._counters.bad += 1
+            self._log.warning(f'an image cannot be decoded: {error}', throttle_duration_sec=5.0)
             return
         self._sink.show(frame, image, label, None, None)
 

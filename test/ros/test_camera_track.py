@@ -353,6 +353,15 @@ def test_an_undecodable_frame_is_passed_over(rig):
     assert rig.tracker.seen == [0, 2]
 
 
+@pytest.mark.parametrize('pictures', [False, True])
+def test_undecodable_frames_are_counted_without_a_target(rig, monkeypatch, pictures):
+    monkeypatch.setattr(rig.sink, 'wants_pictures', lambda: pictures)
+    for k in range(2):
+        rig.track.add(encode(np.zeros((20, 30), np.uint8), 'rgb99', _header()), k + 1)
+        until(lambda: rig.track._counters.bad == k + 1)  # noqa: B023
+    assert "an image cannot be decoded: unknown image encoding 'rgb99'" in rig.log[0]
+
+
 def test_time_that_jumps_back_is_followed(rig):
     rig.add(100)
     rig.start()
