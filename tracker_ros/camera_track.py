@@ -138,7 +138,10 @@ class CameraTrack:
             )
             self._changed.notify()
         if jumped_back:
-            self._log.warning('the time of the images jumped back: earlier images are forgotten')
+            self._log.warning(
+                'the time of the images jumped back: earlier images are forgotten',
+                throttle_duration_sec=5.0,
+            )
 
     def start(self, request: StartRequest) -> None:
         """Start on a box; an earlier box that still waits for its image is given up."""
@@ -305,7 +308,7 @@ class CameraTrack:
         with self._changed:
             if self._target is not target or self._paused:
                 return
-            self._counters.skipped += frame.number - target.frame.number - 1
+            self._counters.skipped += max(frame.number - target.frame.number - 1, 0)
             target.frame, target.estimate = frame, estimate
             target.seconds = time.perf_counter() - started
             self._report(target, frame, target.seconds)
@@ -320,7 +323,7 @@ class CameraTrack:
         """Pass over an image that cannot be decoded; the target stays."""
         with self._changed:
             self._counters.bad += 1
-            self._counters.skipped += frame.number - target.frame.number - 1
+            self._counters.skipped += max(frame.number - target.frame.number - 1, 0)
             target.frame = frame
         self._log.warning(f'an image is skipped: {error}', throttle_duration_sec=5.0)
 

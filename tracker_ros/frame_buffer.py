@@ -6,6 +6,10 @@ import bisect
 from dataclasses import dataclass
 from typing import Any
 
+#: A stamp less than this (ns) before that of the newest frame is one that was overtaken on its
+#: way; with more, time itself jumped back.
+REORDERED = 1_000_000_000
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Frame:
@@ -32,6 +36,9 @@ class FrameBuffer:
     def __init__(self) -> None:
         self._frames: list[Frame] = []
         self._bytes = 0
+        self._first_number = 0  # of those that arrived since time jumped back
+        self.forgotten_until = 0
+        """Stamp (ns) up to which frames were forgotten when time last jumped back; 0: never."""
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -43,7 +50,7 @@ class FrameBuffer:
 
     @property
     def newest(self) -> Frame | None:
-        """The frame that arrived last."""
+        """The frame with the latest stamp; of several the one that arrived last."""
         return self._frames[-1] if self._frames else None
 
     @property
@@ -54,16 +61,18 @@ class FrameBuffer:
     def add(self, frame: Frame, seconds: float, max_bytes: int) -> bool:
         """Keep a frame, and of the earlier ones those within `seconds` and `max_bytes`.
 
-        Returns whether its stamp lies before that of the last one: time jumped back, for example
-        because a recording started again. All earlier frames are then forgotten.
+        One that was overtaken by others is put in its place. Returns whether time jumped back,
+        for example because a recording started again: all earlier frames are then forgotten.
         """
-        jumped_back = bool(self._frames) and frame.stamp < self._frames[-1].stamp
-        if jumped_back:
+        newest = self.newest
+        jumped_back = newest is not None and frame.stamp <= newest.stamp - REORDERED
+        if newest is not None and jumped_back:
+            self.forgotten_until, self._first_number = newest.stamp, frame.number
             self._frames.clear()
             self._bytes = 0
-        self._frames.append(frame)
+        bisect.insort(self._frames, frame, key=_order)
         self._bytes += frame.size_bytes
-        self._forget_before(frame.stamp - round(seconds * 1e9))
+        self._forget_before(self._frames[-1].stamp - round(seconds * 1e9))
         while self._bytes > max_bytes and len(self._frames) > 1:
             self._remove(self._most_redundant())
         return jumped_back
@@ -75,15 +84,18 @@ class FrameBuffer:
         return min(around, key=lambda frame: abs(frame.stamp - stamp))
 
     def next_after(self, frame: Frame, advance: int) -> Frame | None:
-        """First frame that arrived after `frame` and is at least `advance` ns younger.
+        """First frame that follows `frame` and is at least `advance` ns younger.
 
-        Where none is that young it is the newest; None where nothing arrived after `frame`.
+        Where none is that young it is the newest; None where nothing follows. After a jump back
+        all frames follow those before it.
         """
-        newest = self.newest
-        if newest is None or newest.number <= frame.number:
+        follows = 0
+        if frame.number >= self._first_number:
+            follows = bisect.bisect_right(self._frames, _order(frame), key=_order)
+        later = self._frames[follows:]
+        if not later:
             return None
-        later = (f for f in self._frames if f.number > frame.number)
-        return next((f for f in later if f.stamp - frame.stamp >= advance), newest)
+        return next((f for f in later if f.stamp - frame.stamp >= advance), later[-1])
 
     def _forget_before(self, stamp: int) -> None:
         first = bisect.bisect_left(self._frames, stamp, hi=len(self._frames) - 1, key=_stamp)
@@ -106,3 +118,7 @@ class FrameBuffer:
 
 def _stamp(frame: Frame) -> int:
     return frame.stamp
+
+
+def _order(frame: Frame) -> tuple[int, int]:
+    return frame.stamp, frame.number

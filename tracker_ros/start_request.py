@@ -45,15 +45,19 @@ class StartRequest:
             self.frame = newest
             return None
         if self.stamp > newest.stamp:
-            return self._wait_for_newer(newest, settings.init_timeout)
-        if oldest.stamp - self.stamp > STAMP_TOLERANCE:
-            return (
+            problem = self._wait_for_newer(newest, settings.init_timeout)
+        elif oldest.stamp - self.stamp > STAMP_TOLERANCE:
+            problem = (
                 f'the box is stamped {(newest.stamp - self.stamp) / 1e9:.3f} s before the newest '
                 f'image, but images are kept for {(newest.stamp - oldest.stamp) / 1e9:.3f} s '
                 'only: see the parameters history_seconds and history_megabytes'
             )
-        self.frame = buffer.nearest(self.stamp)
-        return None
+        else:
+            self.frame, problem = buffer.nearest(self.stamp), None
+        kept = newest.stamp - self.stamp <= settings.history_seconds * 1e9
+        if problem and kept and self.stamp <= buffer.forgotten_until:
+            return 'the image of the box was forgotten because the time of the images jumped back'
+        return problem
 
     def _wait_for_newer(self, newest: Frame, timeout: float) -> str | None:
         """Wait for an image as new as the stamp; make do with a slightly older one in the end."""

@@ -370,6 +370,20 @@ def test_time_that_jumps_back_is_followed(rig):
     assert rig.tracker.seen == [100, 1]
     assert any('jumped back' in line for line in rig.log)
     assert rig.track.activity().kept_images == 1
+    assert 'forgotten because the time of the images jumped back' in rig.start(k=100)[0]
+
+
+def test_frames_out_of_order_are_passed_in_order_and_none_is_forgotten(rig):
+    rig.add(0, 1)
+    rig.start(k=0)
+    rig.wait_published(2)
+    rig.add(4, 3, 6, 5, 8)
+    until(lambda: rig.tracker.seen[-1] == 8)
+    assert rig.tracker.seen == sorted(rig.tracker.seen)
+    assert rig.track.activity().skipped >= 0
+    assert rig.track.activity().kept_images == 7
+    assert rig.start(k=3) == [None]
+    assert not rig.log
 
 
 def test_cameras_without_a_clock(rig):

@@ -81,13 +81,29 @@ def test_nothing_comes_after_the_newest():
 
 
 def test_earlier_frames_are_forgotten_when_time_jumps_back():
-    buffer = filled(10)
+    buffer = filled(40)
     last = buffer.newest
-    assert buffer.add(frame(11, 5), 10.0, 10**9)
-    assert numbers(buffer) == [11]
+    assert buffer.add(frame(41, 5), 10.0, 10**9)
+    assert numbers(buffer) == [41]
+    assert buffer.forgotten_until == last.stamp
     assert buffer.size_bytes == 100
     # What follows is told by the order of arrival, not by the stamp.
-    assert buffer.next_after(last, 0).number == 11
+    assert buffer.next_after(last, 0).number == 41
+    assert buffer.next_after(buffer.newest, 0) is None
+
+
+def test_a_frame_that_was_overtaken_is_put_in_its_place():
+    buffer = filled(4)
+    newest = buffer.newest
+    before = buffer.nearest(66 * MILLISECOND)
+    assert not buffer.add(frame(5, 80), 10.0, 10**9)
+    assert numbers(buffer) == [1, 2, 5, 3, 4]
+    assert buffer.newest is newest
+    assert buffer.next_after(newest, 0) is None
+    overtaken = buffer.next_after(before, 0)
+    assert overtaken.number == 5
+    assert buffer.next_after(overtaken, 0).number == 3
+    assert buffer.next_after(overtaken, 10**12) is newest
 
 
 def test_equal_stamps_are_no_jump():
