@@ -42,8 +42,7 @@ class StartRequest:
             late = time.monotonic() > self.deadline
             return f'no image arrived within {settings.init_timeout:g} s' if late else None
         if self.stamp is None:
-            self.frame = newest
-            return None
+            return self._wait_for_fresh(newest, settings.stale_seconds)
         if self.stamp > newest.stamp:
             problem = self._wait_for_newer(newest, settings.init_timeout)
         elif oldest.stamp - self.stamp > STAMP_TOLERANCE:
@@ -58,6 +57,16 @@ class StartRequest:
         if problem and kept and self.stamp <= buffer.forgotten_until:
             return 'the image of the box was forgotten because the time of the images jumped back'
         return problem
+
+    def _wait_for_fresh(self, newest: Frame, stale_seconds: float) -> str | None:
+        """Take the newest image; where the camera has stopped, wait for it to go on."""
+        now = time.monotonic()
+        age = now - newest.received
+        if age <= stale_seconds:
+            self.frame = newest
+        elif now > self.deadline:
+            return f'no image for {age:.0f} s'
+        return None
 
     def _wait_for_newer(self, newest: Frame, timeout: float) -> str | None:
         """Wait for an image as new as the stamp; make do with a slightly older one in the end."""

@@ -45,7 +45,8 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Parameters of a node that needs no trained weights and is quick."""
     settings = tmp_path_factory.mktemp('settings') / 'quick.yaml'
     settings.write_text('scales: 1\n')
-    return {**QUICK, 'settings_file': settings}
+    # A camera of a test shows an image when the test is ready for it.
+    return {**QUICK, 'settings_file': settings, 'stale_seconds': 60.0}
 
 
 @pytest.fixture

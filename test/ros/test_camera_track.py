@@ -266,6 +266,19 @@ def test_a_box_waits_for_the_first_frame_but_not_for_ever(rig):
     other.track.close(PATIENCE)
 
 
+def test_a_box_for_the_newest_frame_takes_no_stale_one():
+    rig = Rig(stale_seconds=0.1)
+    rig.add(0)
+    time.sleep(0.15)
+    answers = rig.start(wait=False)
+    rig.add(1)
+    until(lambda: answers)
+    assert (answers, rig.tracker.seen) == ([None], [1])
+    time.sleep(0.15)
+    assert rig.start() == ['no image for 0 s']
+    rig.track.close(PATIENCE)
+
+
 def test_a_box_slightly_newer_than_the_last_frame_takes_that_one_in_the_end(rig):
     rig.add(0)
     assert rig.start(k=1) == [None]  # 33 ms: within the tolerance
