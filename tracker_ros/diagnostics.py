@@ -91,12 +91,16 @@ def status_of(
 
 
 def _judge(activity: Activity, stale_seconds: float) -> tuple[bytes, str]:
-    if activity.failure:
-        return DiagnosticStatus.ERROR, f'target given up: {activity.failure}'
+    stale = ''
     if activity.image_age is None:
-        return DiagnosticStatus.STALE, 'no image so far'
-    if activity.image_age > stale_seconds:
-        return DiagnosticStatus.STALE, f'no image for {activity.image_age:.0f} s'
+        stale = 'no image so far'
+    elif activity.image_age > stale_seconds:
+        stale = f'no image for {activity.image_age:.0f} s'
+    if activity.failure:
+        given_up = f'target given up: {activity.failure}'
+        return DiagnosticStatus.ERROR, f'{stale}; {given_up}' if stale else given_up
+    if stale:
+        return DiagnosticStatus.STALE, stale
     if activity.bad:
         return DiagnosticStatus.WARN, 'images that cannot be decoded'
     if activity.state is TrackState.LOST:

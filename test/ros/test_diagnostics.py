@@ -40,6 +40,11 @@ def status(*, bad=0, **now):
         ({'state': TrackState.TRACKING, 'paused': True}, DiagnosticStatus.OK, 'paused'),
         ({'bad': 2}, DiagnosticStatus.WARN, 'images that cannot be decoded'),
         ({'failure': 'Oops'}, DiagnosticStatus.ERROR, 'target given up: Oops'),
+        (
+            {'failure': 'Oops', 'image_age': 5.1},
+            DiagnosticStatus.ERROR,
+            'no image for 5 s; target given up: Oops',
+        ),
     ],
 )
 def test_level_and_message(situation, level, message):
