@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import random
 import signal
@@ -31,8 +32,10 @@ from sensor_msgs.msg import CameraInfo
 from tracker_core import Box, tracker_names
 from tracker_core.first_box import ask_for_box, parse_box
 from tracker_core.synthetic import DEMO_SEED
+from tracker_core.tracker import check_box
 from tracker_ros.demo_footage import SCENE, Footage, open_footage
 from tracker_ros.demo_processes import ChildFailed, Children
+from tracker_ros.demo_recorder import NOT_FOLLOWED
 from tracker_ros.msg import TargetInit
 from tracker_ros.shutdown import shut_down
 
@@ -79,7 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--box', help='target in the first image: left,top,width,height in pixels')
     parser.add_argument('--model', default='dimp18', help=f'one of: {", ".join(tracker_names())}')
     parser.add_argument('--weights', default='', help='weights file (default: the shipped ones)')
-    parser.add_argument('--seconds', type=float, default=20.0, help='default: %(default)g')
+    parser.add_argument(
+        '--seconds', type=float, default=20.0, help='longest duration; default: %(default)g'
+    )
     parser.add_argument(
         '--rate', type=float, default=0.0, help='images per second (default: those of the video)'
     )
@@ -92,15 +97,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _first_box(text: str | None, footage: Footage) -> Box:
-    """Box in the first image: given, known or drawn by the user."""
-    if text:
-        return parse_box([text])
+    """Box in the first image: given, known or drawn by the user; ValueError for a useless one."""
+    given = parse_box([text]) if text else None
     first = next(iter(footage), None)
     if first is None:
         raise ValueError(f'{footage.name} holds no images')
-    if first.truth is not None and first.visible > 0:
-        return first.truth
-    return ask_for_box(first.image(), os.environ)
+    known = first.truth if first.visible > 0 else None
+    image = first.image()
+    box = given or known or ask_for_box(image, os.environ)
+    check_box(box, image)
+    return box
 
 
 def _run(arguments: argparse.Namespace, box: Box) -> int:
@@ -120,7 +126,17 @@ def _run(arguments: argparse.Namespace, box: Box) -> int:
         for name, seconds in ((CAMERA, 0.0), (TRACKER, GRACE), (RECORDER, 0.0)):
             director.idle(seconds)
             children.signal(name, signal.SIGINT)
-        return children.wait(RECORDER, WRITING_TIMEOUT)
+        status = children.wait(RECORDER, WRITING_TIMEOUT)
+        if status == NOT_FOLLOWED:
+            _explain(children, arguments.output)
+        return status
+
+
+def _explain(children: Children, output: Path) -> None:
+    """Show the tracker's log where it has found nothing at all, by the recorder's report."""
+    report = json.loads((output / 'report.json').read_text(encoding='utf-8'))
+    if not report['tracked']:
+        print(children.tail(TRACKER), file=sys.stderr)
 
 
 def demo_environment() -> dict[str, str]:

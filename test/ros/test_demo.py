@@ -17,8 +17,9 @@ from harness import PATIENCE, scene, until
 
 from tracker_core import Box
 from tracker_core.video import VideoWriter, open_video
-from tracker_ros.demo import _first_box, main
+from tracker_ros.demo import TRACKER, _explain, _first_box, main
 from tracker_ros.demo_footage import Footage, _plain_shots, open_footage
+from tracker_ros.demo_processes import Children
 
 pytestmark = pytest.mark.ros
 FRAMES = 45
@@ -124,6 +125,19 @@ def test_the_log_of_a_node_that_fails_is_shown(start, clip: Path) -> None:  # ty
     assert not demo.children()
 
 
+@pytest.mark.parametrize('tracked', [0, 1])
+def test_the_log_of_a_tracker_that_found_nothing_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tracked: int
+) -> None:
+    (tmp_path / 'report.json').write_text(json.dumps({'tracked': tracked}))
+    with Children(tmp_path, {}) as children:
+        children.log(TRACKER).write_text("not tracking 'target': because\n")
+        _explain(children, tmp_path)
+    assert ("tracker_node.log:\n  not tracking 'target': because" in capsys.readouterr().err) == (
+        tracked == 0
+    )
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGKILL])
 def test_no_process_outlives_the_demo(start, clip: Path, number: signal.Signals) -> None:  # type: ignore[no-untyped-def]
     demo = start('--video', clip, *QUICK)
@@ -154,6 +168,7 @@ def test_input_that_cannot_work_is_refused_at_once(
         (['--video', str(lonely)], 'no display to draw a box on: give it with --box'),
         (['--box', '1,2,3'], "not '1,2,3'"),
         (['--video', str(clip), '--box', '1,2,3,4,5'], "not '1,2,3,4,5'"),
+        (['--video', str(clip), '--box', '400,10,20,20'], 'lies outside the image'),
     ):
         assert main(arguments) == 1
         assert message in capsys.readouterr().err
