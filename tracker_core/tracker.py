@@ -15,6 +15,8 @@ Image = NDArray[np.uint8]
 
 #: Shortest side of a target that can be tracked, in pixels.
 MIN_SIDE = 2.0
+#: Smallest part of its area that must lie in the first image; at least MIN_SIDE of each side.
+MIN_VISIBLE = 0.1
 
 
 class TrackState(IntEnum):
@@ -96,4 +98,13 @@ def check_box(box: Box, image: Image) -> None:
         raise ValueError(
             f'box {box.as_ltwh()} (left, top, width, height) lies outside the image of '
             f'{width} x {height} px'
+        )
+    visible_width = min(box.right, width) - max(box.left, 0.0)
+    visible_height = min(box.bottom, height) - max(box.top, 0.0)
+    too_narrow = min(visible_width, visible_height) < MIN_SIDE - 1e-6  # of rounding
+    if too_narrow or visible_width * visible_height < MIN_VISIBLE * box.area:
+        raise ValueError(
+            f'only {visible_width:.1f} x {visible_height:.1f} px of the box of {box.width:g} x '
+            f'{box.height:g} px lie in the image: at least {MIN_SIDE:g} x {MIN_SIDE:g} px and '
+            f'{MIN_VISIBLE:.0%} of its area are needed'
         )

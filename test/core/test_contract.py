@@ -113,6 +113,8 @@ BAD_BOXES = {
     'higher than the image': (Box(0, 0, 50, 121), 'larger than the image'),
     'right of the image': (Box(160, 40, 30, 30), 'outside'),
     'above the image': (Box(50, -31, 30, 30), 'outside'),
+    'a sliver in the image': (Box(159.9, 40, 30, 30), 'only 0.1 x 30.0 px of the box of 30 x 30'),
+    'a corner in the image': (Box(-22, -22, 30, 30), 'only 8.0 x 8.0 px'),
     'nan': (Box(float('nan'), 40, 30, 30), 'finite'),
     'infinite': (Box(50, 40, float('inf'), 30), 'finite'),
 }
