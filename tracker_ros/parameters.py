@@ -15,9 +15,12 @@ from rcl_interfaces.msg import (
     ParameterDescriptor,
     SetParametersResult,
 )
-from rclpy.exceptions import InvalidParameterValueException
+from rclpy.exceptions import InvalidParameterValueException, InvalidTopicNameException
+from rclpy.expand_topic_name import expand_topic_name
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.validate_full_topic_name import validate_full_topic_name
+from rclpy.validate_topic_name import validate_topic_name
 
 
 class ParameterError(ValueError):
@@ -148,6 +151,9 @@ class Parameters:
             values[field.name] = _declare(node, field, value)
         self.current = NodeSettings(**values)
         _check(self.current)
+        for topic in self.current.image_topics:
+            _check_topic(node, 'image_topics', topic)
+        _check_topic(node, 'clicked_point_topic', self.current.clicked_point_topic)
         node.add_on_set_parameters_callback(self._on_set)
 
     def _on_set(self, changes: list[Parameter]) -> SetParametersResult:
@@ -245,3 +251,15 @@ def _check(settings: NodeSettings) -> None:
             )
     if not all(topics):
         raise ParameterError('image_topics has an empty topic: give each camera its topic')
+
+
+def _check_topic(node: Node, parameter: str, topic: str) -> None:
+    """Raise ParameterError for what is no name of a topic."""
+    try:
+        validate_topic_name(topic)
+        full_name = expand_topic_name(topic, node.get_name(), node.get_namespace())
+        validate_full_topic_name(full_name)
+    except (InvalidTopicNameException, ValueError) as error:
+        # Of several lines, the last with a mark below the wrong character.
+        reason = ' '.join(str(error).split()).removesuffix(' ^')
+        raise ParameterError(f'parameter {parameter}: {reason}') from None

@@ -13,7 +13,6 @@ import yaml
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PointStamped
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import InvalidTopicNameException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
@@ -75,10 +74,7 @@ class TrackerNode(Node):
 
     def _camera(self, name: str, topic: str) -> Camera:
         settings = self.parameters.current
-        try:
-            camera = Camera(self, self.parameters, name, topic, build(settings))
-        except InvalidTopicNameException as error:
-            raise ParameterError(f'image_topics: {" ".join(str(error).split())}') from None
+        camera = Camera(self, self.parameters, name, topic, build(settings))
         self.get_logger().info(
             f'{settings.model} on {self._about["device"]} waits for images on '
             f'{camera.image_topic} and for an initial box'

@@ -67,6 +67,10 @@ def test_overrides_win_and_whole_numbers_are_numbers(ros):
         ({'cameras': ['a', ''], 'image_topics': ['x', 'y']}, "camera name '' cannot be part"),
         ({'cameras': ['a b']}, "camera name 'a b' cannot be part of a topic"),
         ({'image_topics': ['']}, 'image_topics has an empty topic'),
+        ({'image_topics': ['bad topic']}, "image_topics: Invalid topic name: .*: 'bad topic'$"),
+        ({'image_topics': ['{x}']}, 'image_topics: .*unknown substitution'),
+        ({'clicked_point_topic': ''}, 'clicked_point_topic: .* must not be empty'),
+        ({'clicked_point_topic': '/a//b'}, "clicked_point_topic: .*repeated '/'"),
     ],
 )
 def test_bad_values_are_refused_with_the_valid_ones(ros, overrides, reason):

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.ros
     ('parameters', 'reason'),
     [
         ({'model': 'simfc'}, "unknown tracker 'simfc'; valid: siamfc"),
+        ({'image_topics': "['bad topic']"}, 'parameter image_topics: Invalid topic name'),
         ({'modle': 'siamfc'}, 'unknown parameter modle (did you mean model?); valid: model'),
     ],
 )
