@@ -36,6 +36,7 @@ def generate_launch_description() -> LaunchDescription:
         'weights': ('', "Weights file, or 'random' for trials; not given: the shipped ones."),
         'device': ('', "Where to compute: 'auto', 'cpu', 'cuda' or 'cuda:N'."),
         'image_topic': ('', 'Image topic of a single camera; several go into params_file.'),
+        'image_transport': ('', "Of all cameras: 'raw', or 'compressed' for JPEG or PNG images."),
         'params_file': (str(CONFIG / 'tracker.yaml'), 'YAML file with parameters of the node.'),
         'namespace': ('', 'Namespace of the node.'),
         'rviz': ('false', 'Also start RViz, to see the target and to click on it.'),
@@ -53,8 +54,8 @@ def _nodes(context: LaunchContext) -> list[Node]:
 
 
 def _tracker(context: LaunchContext) -> Node:
-    given = {name: LaunchConfiguration(name).perform(context) for name in ('model', 'weights')}
-    given['device'] = LaunchConfiguration('device').perform(context)
+    names = ('model', 'weights', 'device', 'image_transport')
+    given = {name: LaunchConfiguration(name).perform(context) for name in names}
     overrides = {name: value for name, value in given.items() if value}
     topic = LaunchConfiguration('image_topic').perform(context)
     if topic:

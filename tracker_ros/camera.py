@@ -58,8 +58,9 @@ class Camera:
             reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
         )
         # Remapping applies to the image's own topic, as with image_transport.
-        base = self._node.resolve_topic_name(topic).removesuffix(_COMPRESSED)
-        compressed = settings.image_transport == 'compressed'
+        topic = self._node.resolve_topic_name(topic)
+        base = topic.removesuffix(_COMPRESSED)
+        compressed = settings.image_transport == 'compressed' or topic != base
         kind, suffix = (CompressedImage, _COMPRESSED) if compressed else (Image, '')
         self.image_topic = base + suffix
         self._node.create_subscription(kind, self.image_topic, self._on_image, qos)

@@ -67,7 +67,7 @@ class NodeSettings:
     image_transport: str = _parameter(
         'raw',
         "'raw' takes sensor_msgs/Image; 'compressed' takes sensor_msgs/CompressedImage from "
-        'the image topic with /compressed behind it.',
+        'the image topic with /compressed behind it, as does a topic that is given with it.',
         choices=('raw', 'compressed'),
     )
     image_reliability: str = _parameter(

@@ -86,17 +86,33 @@ def shared_tracker(
 
 
 @pytest.fixture
-def node(ros: Any, quick: dict[str, Any]) -> Iterator[Any]:
-    """A tracker node in this process. Nothing spins it: its callbacks are called by the test."""
+def make_node(ros: Any, quick: dict[str, Any]) -> Iterator[Any]:
+    """Return a function that makes a tracker node with parameters in this process.
+
+    Nothing spins it: its callbacks are called by the test.
+    """
     from rclpy.parameter import Parameter
 
     from tracker_ros.tracker_node import TrackerNode
 
-    values = {**quick, 'settings_file': str(quick['settings_file'])}
-    node = TrackerNode(parameter_overrides=[Parameter(k, value=v) for k, v in values.items()])
-    yield node
-    node.close()
-    node.destroy_node()
+    made: list[Any] = []
+
+    def make(**parameters: Any) -> Any:
+        values = {**quick, 'settings_file': str(quick['settings_file']), **parameters}
+        overrides = [Parameter(name, value=value) for name, value in values.items()]
+        made.append(TrackerNode(parameter_overrides=overrides))
+        return made[-1]
+
+    yield make
+    for node in made:
+        node.close()
+        node.destroy_node()
+
+
+@pytest.fixture
+def node(make_node: Any) -> Any:
+    """A tracker node in this process."""
+    return make_node()
 
 
 @pytest.fixture

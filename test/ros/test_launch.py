@@ -116,9 +116,11 @@ def test_a_launched_node_tracks_and_ends(launch, ros):
         weights='random',
         namespace='robot',
         image_topic='/launched/image',
+        image_transport='compressed',
     )
     tracker.wait_until_ready()
-    camera = Camera(ros, '/launched/image', '/robot/tracker/overlay')
+    image = '/launched/image/compressed'
+    camera = Camera(ros, image, '/robot/tracker/overlay', compressed=True)
     targets = tracker.targets()
     assert tracker.set_target(scene(0)[1], camera.deliver(0)).success
     assert overlap(camera.follow(targets, range(1, 3))[-1], 2) > 0.7

@@ -35,6 +35,27 @@ def test_what_cannot_work_is_said_in_one_line(start_tracker, parameters, reason)
     assert '[FATAL]' in lines[0]
 
 
+def image_topics(node):
+    """Return the topics of a node that have to do with /camera/image, and their kinds."""
+    found = node.subscriptions
+    return {s.topic_name: s.msg_type for s in found if s.topic_name.startswith('/camera/image')}
+
+
+@pytest.mark.parametrize(
+    ('transport', 'topic', 'kind', 'expected'),
+    [
+        ('raw', '/camera/image', Image, '/camera/image'),
+        ('raw', '/camera/image/compressed', CompressedImage, '/camera/image/compressed'),
+        ('compressed', '/camera/image', CompressedImage, '/camera/image/compressed'),
+        ('compressed', '/camera/image/compressed', CompressedImage, '/camera/image/compressed'),
+    ],
+)
+def test_a_topic_may_name_the_transport(make_node, transport, topic, kind, expected):
+    node = make_node(image_transport=transport, image_topics=[topic])
+    assert image_topics(node)[expected] is kind
+    assert node.cameras[0].image_topic == expected
+
+
 def test_a_plane_that_cannot_be_shown_does_not_end_the_node(node, monkeypatch):
     monkeypatch.setattr(node.cameras[0], 'refresh_plane', lambda: 1 / 0)
     node._refresh_planes()
