@@ -64,7 +64,9 @@ class Camera:
         kind, suffix = (CompressedImage, _COMPRESSED) if compressed else (Image, '')
         self.image_topic = base + suffix
         self._node.create_subscription(kind, self.image_topic, self._on_image, qos)
-        self._node.create_subscription(Point, f'{base}_mouse_left', self._on_mouse, 10)
+        # rqt_image_view names its clicks after the topic that it shows, whichever that is.
+        for shown in sorted({base, self.image_topic}):
+            self._node.create_subscription(Point, f'{shown}_mouse_left', self._on_mouse, 10)
 
     def _subscribe_to_boxes(self, prefix: str) -> None:
         node = self._node

@@ -6,6 +6,7 @@ import signal
 import time
 
 import pytest
+from geometry_msgs.msg import Point
 from harness import PATIENCE, Camera, header_of, overlap, scene, stamp_of
 from sensor_msgs.msg import CompressedImage, Image
 from tracker_ros.msg import Target
@@ -54,6 +55,8 @@ def test_a_topic_may_name_the_transport(make_node, transport, topic, kind, expec
     node = make_node(image_transport=transport, image_topics=[topic])
     assert image_topics(node)[expected] is kind
     assert node.cameras[0].image_topic == expected
+    assert image_topics(node)['/camera/image_mouse_left'] is Point
+    assert image_topics(node)[f'{expected}_mouse_left'] is Point
 
 
 def test_a_plane_that_cannot_be_shown_does_not_end_the_node(node, monkeypatch):
