@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -28,6 +27,40 @@ class Searched(Protocol):
 V = TypeVar('V', bound=Searched)
 
 
+class Scan:
+    """Places in an image of extent = (width, height) without end, the nearest first.
+
+    They form a grid around `center`. Every pass goes one ring further than the last one, until
+    the grid covers the image, so that near places are seen more often.
+    """
+
+    def __init__(self, center: Point, spacing: float, extent: tuple[int, int]) -> None:
+        self.extent = extent
+        x, y = (_nearby(at, spacing, length) for at, length in zip(center, extent, strict=True))
+        self._center, self._spacing = (x, y), spacing
+        self._reach, self._next = 1, 0
+        self._places = self._grid(1)
+
+    def __iter__(self) -> Scan:
+        return self
+
+    def __next__(self) -> Point:
+        """Next place; there always is one."""
+        if self._next == len(self._places):
+            self._begin_pass()
+        self._next += 1
+        return self._places[self._next - 1]
+
+    def _begin_pass(self) -> None:
+        wider = self._grid(self._reach + 1)
+        if len(wider) > len(self._places):
+            self._places, self._reach = wider, self._reach + 1
+        self._next = 0
+
+    def _grid(self, reach: int) -> list[Point]:
+        return _grid(self._center, self._spacing, self.extent, reach)
+
+
 @dataclass
 class Recovery:
     """Remembers where a target was surely seen, and names places to search while it is lost.
@@ -40,7 +73,7 @@ class Recovery:
     center: Point
     size: Point
     """Of the target where it was surely seen last."""
-    _scan: Iterator[Point] | None = field(default=None, repr=False)
+    _scan: Scan | None = field(default=None, repr=False)
 
     def trust(self, center: Point, size: Point) -> None:
         """Take over the place of a target that is surely there; the next scan begins anew."""
@@ -74,25 +107,12 @@ class Recovery:
 
         spacing: distance between neighbouring centres, in pixels. extent: (width, height) of the
         image. searched: centre of the region that is searched anyway; the scan leaves out places
-        nearby, unless there is no other.
+        nearby, unless there is no other. It begins anew in an image of another size.
         """
-        self._scan = self._scan or scan(self.center, spacing, extent)
+        if self._scan is None or self._scan.extent != extent:
+            self._scan = Scan(self.center, spacing, extent)
         place = next(self._scan)
         return next(self._scan) if math.dist(place, searched) < spacing / 4 else place
-
-
-def scan(center: Point, spacing: float, extent: tuple[int, int]) -> Iterator[Point]:
-    """Yield places in an image of extent = (width, height) without end, the nearest first.
-
-    They form a grid around `center`. Every pass goes one ring further than the last one, until
-    the grid covers the image, so that near places are seen more often.
-    """
-    for reach in itertools.count(1):
-        places = _grid(center, spacing, extent, reach)
-        yield from places
-        if len(places) == len(_grid(center, spacing, extent, reach + 1)):
-            break
-    yield from itertools.cycle(places)
 
 
 def _grid(center: Point, spacing: float, extent: tuple[int, int], reach: int) -> list[Point]:
@@ -109,3 +129,10 @@ def _axis(middle: float, spacing: float, length: int, reach: int) -> list[float]
     steps = (middle + step * spacing for step in range(-reach, reach + 1))
     inside = (at for at in steps if -spacing / 2 < at < length - 1 + spacing / 2)
     return [min(max(at, 0.0), length - 1.0) for at in inside]
+
+
+def _nearby(middle: float, spacing: float, length: int) -> float:
+    """Middle of a grid, moved into the image where that has shrunk away from it."""
+    if -spacing / 2 < middle < length - 1 + spacing / 2:
+        return middle
+    return min(max(middle, 0.0), length - 1.0)

@@ -1,5 +1,7 @@
 """What every registered tracker must do, whatever its method; random weights."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 
@@ -17,10 +19,10 @@ LIGHT = {
 }
 
 
-def build(name, seed=0):
-    """Tracker with random weights and, where it has them, light settings."""
+def build(name, seed=0, **changes):
+    """Tracker with random weights and, where it has them, light and the given settings."""
     known = vars(default_settings(name))
-    light = {key: value for key, value in LIGHT.items() if key in known}
+    light = {key: value for key, value in (LIGHT | changes).items() if key in known}
     return build_tracker(name, 'random', device='cpu', settings=light, seed=seed)
 
 
@@ -184,3 +186,13 @@ def test_frames_without_a_target_stay_bounded(tracker):
         estimate = tracker.track(np.roll(noise, 7 * shift, axis=1))
     assert estimate.box.is_finite()
     assert estimate.box.width <= 5 * 160 and estimate.box.height <= 5 * 120
+
+
+def test_a_lost_target_can_be_copied_and_is_searched_in_a_smaller_image(name, frames):
+    never_sure = {'lost_threshold': 1.0, 'lost_after': 1, 'recovery_regions': 2}
+    tracker = build(name, **never_sure)
+    run(tracker, frames[:3], Box(120, 80, 30, 30))
+    other = deepcopy(tracker)
+    assert other.track(frames[3]) == tracker.track(frames[3])
+    small = np.zeros((15, 20, 3), np.uint8)
+    assert {tracker.track(small).state for _ in range(3)} == {TrackState.LOST}

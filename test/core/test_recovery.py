@@ -1,12 +1,13 @@
 """Places to search for a lost target."""
 
 import itertools
+import pickle
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from tracker_core.recovery import Recovery, scan
+from tracker_core.recovery import Recovery, Scan
 
 EXTENT = (640, 480)
 
@@ -16,14 +17,14 @@ def take(places, count):
 
 
 def test_a_scan_begins_in_the_middle_and_goes_to_the_nearest_places():
-    places = take(scan((300, 200), 100, EXTENT), 9)
+    places = take(Scan((300, 200), 100, EXTENT), 9)
     assert places[0] == (300, 200)
     assert set(places[1:5]) == {(200, 200), (400, 200), (300, 100), (300, 300)}
     assert set(places[5:]) == {(200, 100), (400, 100), (200, 300), (400, 300)}
 
 
 def test_every_pass_goes_one_ring_further_until_the_image_is_covered():
-    places = take(scan((300, 200), 100, EXTENT), 500)
+    places = take(Scan((300, 200), 100, EXTENT), 500)
     starts = [i for i, place in enumerate(places) if place == (300, 200)]
     passes = [stop - start for start, stop in itertools.pairwise(starts)]
     assert passes[:2] == [9, 25] and passes[2] < 49, 'the third ring is partly outside'
@@ -33,14 +34,14 @@ def test_every_pass_goes_one_ring_further_until_the_image_is_covered():
 @pytest.mark.parametrize('center', [(300, 200), (0, 0), (639, 479), (-30, 250)])
 @pytest.mark.parametrize('spacing', [60.0, 333.0])
 def test_the_whole_image_is_searched_sooner_or_later(center, spacing):
-    places = set(take(scan(center, spacing, EXTENT), 1000))
+    places = set(take(Scan(center, spacing, EXTENT), 1000))
     for point in itertools.product(range(0, 640, 20), range(0, 480, 20)):
         assert min(max(abs(p[0] - point[0]), abs(p[1] - point[1])) for p in places) <= spacing / 2
     assert all(0 <= x < 640 and 0 <= y < 480 for x, y in places)
 
 
 def test_a_target_as_large_as_the_image_is_searched_in_its_place():
-    assert set(take(scan((320, 240), 2000.0, EXTENT), 5)) == {(320, 240)}
+    assert set(take(Scan((320, 240), 2000.0, EXTENT), 5)) == {(320, 240)}
 
 
 def test_a_place_that_is_searched_anyway_is_left_out():
@@ -82,3 +83,27 @@ def test_the_best_of_several_regions_is_chosen(peaks, best):
         assert view is here and place is None
     else:
         assert view.scores.max() == 0.7 and place == looked[best]
+
+
+@pytest.mark.parametrize('center', [(1700, 900), (-500, 200), (300, 9000)])
+def test_a_center_far_outside_is_moved_into_the_image(center):
+    places = set(take(Scan(center, 60.0, (320, 240)), 200))
+    assert len(places) > 20
+    assert all(0 <= x < 320 and 0 <= y < 240 for x, y in places)
+
+
+def test_an_image_of_another_size_is_searched_anew():
+    recovery = Recovery((600, 400), (40, 40))
+    for _ in range(5):
+        recovery.next_center(100, EXTENT, (0, 0))
+    places = [recovery.next_center(100, (320, 240), (0, 0)) for _ in range(9)]
+    assert places[0] == (319, 239)
+    assert all(x < 320 and y < 240 for x, y in places)
+
+
+def test_a_copy_goes_on_where_the_scan_was():
+    recovery = Recovery((300, 200), (40, 40))
+    recovery.next_center(100, EXTENT, (0, 0))
+    copy = pickle.loads(pickle.dumps(recovery))
+    for _ in range(50):
+        assert copy.next_center(100, EXTENT, (0, 0)) == recovery.next_center(100, EXTENT, (0, 0))
