@@ -80,7 +80,7 @@ class _Target:
     pending: PendingFrames = field(default_factory=PendingFrames)
     frame: int = 1
     frames_skipped: int = 0
-    """Since the last one that was added to the model."""
+    """In which the target was found, since the last one that was added to the model."""
 
 
 class DCFSTTracker:
@@ -308,7 +308,7 @@ class DCFSTTracker:
         settings = self.settings
         if settings.update == 'none' or not (found or settings.refit_when_not_found):
             return
-        target.frames_skipped += 1
+        target.frames_skipped += found
         distractor = False
         if found and (suspicious or target.frames_skipped >= settings.update_interval):
             distractor = self._add(target, image)

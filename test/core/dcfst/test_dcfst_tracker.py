@@ -86,6 +86,18 @@ def test_the_second_variant_refits_on_schedule_even_then(monkeypatch, tracker, f
     assert not added and refits == [(30,), (30,)]  # frames 3 and 6, the first frame being 1
 
 
+def test_frames_without_the_target_do_not_weigh_when_it_is_found_again(
+    monkeypatch, tracker, frames
+):
+    added = watch(monkeypatch, tracker, 'add')
+    change(tracker, not_found=2.0, refit_when_not_found=True, recovery_regions=0)
+    for frame in frames[1:5]:
+        tracker.track(frame)
+    change(tracker, not_found=-9.0, hard_negative_threshold=9.0)
+    tracker.track(frames[5])
+    assert [rate for _, rate in added] == pytest.approx([0.013])
+
+
 def test_scheduled_and_hard_negative_updates(monkeypatch, tracker, frames):
     change(tracker, hard_negative_threshold=9.0, refit_interval=4)
     added, refits = (watch(monkeypatch, tracker, name) for name in ('add', 'refit'))
