@@ -31,7 +31,9 @@ class _Entry:
     initialize: str = ''
     """Draws random weights where the constructor of the network does not."""
     instead: str = ''
-    """Tracker that is built, with a warning, where this one has no weights."""
+    """Network that runs, with a warning, where there are no weights of this one."""
+    as_published: tuple[str, ...] = ()
+    """Settings that weights do not change, besides those that make it a variant."""
 
 
 def _siamfc(settings: str) -> _Entry:
@@ -52,6 +54,7 @@ def _dimp(network: str, settings: str) -> _Entry:
         network=f'{package}.network:{network}',
         tracker=f'{package}.tracker:DiMPTracker',
         settings=f'{package}.settings:{settings}',
+        as_published=('min_region',) if 'VOT' in settings else (),
     )
 
 
@@ -123,26 +126,30 @@ def build_tracker(
     """Build a tracker that is ready for `initialize`.
 
     name: one of `tracker_names()`. weights: None for the user's installed ones, else the shipped
-    ones, else, with a warning, a lighter relative with its own ('fcot18' for 'fcot'); a path to a
-    file written by `tracker_core.weights`; or 'random' (from `seed`; for trials). device: 'auto'
-    (CUDA where there is one), 'cpu', 'cuda' or 'cuda:N'. settings: changes of the tracker's
-    settings; they win over those that belong to the weights.
+    ones, else, with a warning, the network of a lighter relative with its own ('fcot18' for
+    'fcot'); a path to a file written by `tracker_core.weights`; or 'random' (from `seed`; for
+    trials). device: 'auto' (CUDA where there is one), 'cpu', 'cuda' or 'cuda:N'. settings: changes
+    of the tracker's settings; they win over those that make a variant ('fcot_vot18' of 'fcot'),
+    and these over those that belong to the weights.
 
     Raises ValueError for an unknown tracker, device or setting and for weights that do not fit,
     FileNotFoundError where there are none.
     """
     from tracker_core import weights as weights_file
 
-    entry = _entry(name) if weights else _with_weights(name)
+    entry = _entry(name)
     target = choose_device(device)
     defaults: Mapping[str, Any] = {}
     if weights == 'random':
         network = _random_network(entry, seed)
     else:
-        path = weights_file.default_path(entry.weights) if weights is None else weights
-        network = resolve_name(entry.network)()
-        defaults = weights_file.load_into(network, path, entry.weights).settings
-    chosen = override(override(_settings(entry), defaults), settings or {})
+        used = entry.weights if weights else weights_name(name)
+        path = weights or weights_file.default_path(used)
+        if used != entry.weights:
+            _warn_of_replacement(name, used)
+        network = build_network(used)
+        defaults = weights_file.load_into(network, path, used).settings
+    chosen = override(_fitted_to(defaults, entry), settings or {})
     tracker: Tracker = resolve_name(entry.tracker)(network, chosen, target)
     return tracker
 
@@ -158,8 +165,20 @@ def network_name(name: str) -> str:
     return _entry(name).weights
 
 
+def weights_name(name: str) -> str:
+    """Name of the weights that `build_tracker` takes where it is given none.
+
+    Those of `network_name`, or, where there are none, those of the network that runs instead.
+    """
+    from tracker_core.weights import has_weights
+
+    entry = _entry(name)
+    replaced = entry.instead and not has_weights(entry.weights) and has_weights(entry.instead)
+    return entry.instead if replaced else entry.weights
+
+
 def default_settings(name: str) -> Any:
-    """Return the settings dataclass with the published values of a tracker."""
+    """Return the settings dataclass with the published values of a tracker, for any weights."""
     return _settings(_entry(name))
 
 
@@ -168,20 +187,22 @@ def _settings(entry: _Entry) -> Any:
     return settings() if isinstance(settings, type) else settings
 
 
-def _with_weights(name: str) -> _Entry:
-    """Entry of a tracker, or, with a warning, of the one to use where it has no weights."""
-    from tracker_core.weights import has_weights
+def _fitted_to(defaults: Mapping[str, Any], entry: _Entry) -> Any:
+    """Settings of a tracker with those that belong to weights, but for what makes it a variant."""
+    own, base = _settings(entry), default_settings(entry.weights)
+    varied = {key for key, value in vars(own).items() if value != getattr(base, key)}
+    kept = varied.union(entry.as_published)
+    return override(own, {key: value for key, value in defaults.items() if key not in kept})
 
-    entry = _entry(name)
-    if not entry.instead or has_weights(entry.weights) or not has_weights(entry.instead):
-        return entry
+
+def _warn_of_replacement(name: str, used: str) -> None:
     _LOG.warning(
         'no weights of %s are installed (python -m tracker_core.weights import FILE --install): '
-        'running %s',
-        entry.weights,
-        entry.instead,
+        'running %s with the settings of %s',
+        network_name(name),
+        used,
+        name,
     )
-    return _entry(entry.instead)
 
 
 def _random_network(entry: _Entry, seed: int) -> nn.Module:

@@ -1,13 +1,19 @@
 import subprocess
 import sys
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 
 import numpy as np
 import pytest
 import torch
 
 from tracker_core import Box, build_tracker, tracker_names
-from tracker_core.factory import build_network, choose_device, default_settings, network_name
+from tracker_core.factory import (
+    build_network,
+    choose_device,
+    default_settings,
+    network_name,
+    weights_name,
+)
 from tracker_core.siamfc.network import SiamFC, initialize_weights
 from tracker_core.weights import WeightsInfo, save
 
@@ -45,9 +51,9 @@ def no_weights(tmp_path, monkeypatch):
     return folders
 
 
-def _save_random(name, folder):
+def _save_random(name, folder, **settings):
     path = folder / f'{name}.safetensors'
-    save(path, build_network(name).state_dict(), WeightsInfo(name))
+    save(path, build_network(name).state_dict(), WeightsInfo(name, settings=settings))
 
 
 def test_fcot_without_weights_runs_the_shipped_fcot18_and_says_so(no_weights, caplog):
@@ -63,6 +69,39 @@ def test_fcot_without_weights_runs_the_shipped_fcot18_and_says_so(no_weights, ca
     assert tracker.settings.confidence_slope == 9.0
     build_tracker('fcot18', device='cpu')
     assert len(caplog.records) == 1
+
+
+def test_a_variant_keeps_its_settings_whatever_the_weights(no_weights, caplog):
+    shipped, _ = no_weights
+    tuned = {'confidence_slope': 9.0, 'side_latest': 0.5, 'early_side_iterations': 0}
+    _save_random('fcot18', shipped, **tuned)
+    settings = build_tracker('fcot_vot18', device='cpu').settings
+    assert 'fcot18 with the settings of fcot_vot18' in caplog.records[0].getMessage()
+    published = default_settings('fcot_vot18')
+    assert (settings.search_factor, settings.memory_size) == (4.0, 250)
+    assert settings == replace(published, confidence_slope=9.0, early_side_iterations=0)
+    for name in ('fcot', 'fcot18'):
+        settings = build_tracker(name, device='cpu').settings
+        assert settings == replace(default_settings(name), **tuned)
+
+
+def test_only_the_plain_tracker_looks_further_than_published(no_weights):
+    shipped, _ = no_weights
+    _save_random('dimp18', shipped, min_region=64.0)
+    assert build_tracker('dimp18', device='cpu').settings.min_region == 64
+    assert build_tracker('dimp18_vot18', device='cpu').settings.min_region == 0
+    changes = {'min_region': 32.0, 'window': False}
+    settings = build_tracker('dimp18_vot18', device='cpu', settings=changes).settings
+    assert settings.min_region == 32 and not settings.window and settings.memory_size == 250
+
+
+def test_name_of_the_weights_that_are_taken(no_weights):
+    shipped, installed = no_weights
+    assert weights_name('siamfc5') == 'siamfc' and weights_name('fcot_otb') == 'fcot'
+    _save_random('fcot18', shipped)
+    assert weights_name('fcot') == weights_name('fcot_otb') == 'fcot18'
+    _save_random('fcot', installed)
+    assert weights_name('fcot_otb') == 'fcot'
 
 
 def test_installed_weights_come_first(no_weights, caplog):
