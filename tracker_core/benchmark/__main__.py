@@ -36,7 +36,7 @@ from tracker_core.benchmark.submission import pack
 from tracker_core.benchmark.tables import markdown, summary_table
 from tracker_core.benchmark.trackers import TrackerSpec, known_trackers
 from tracker_core.benchmark.vot_report import vot_html, vot_markdown, vot_table
-from tracker_core.factory import default_settings, network_name
+from tracker_core.factory import default_settings, weights_name
 from tracker_core.weights import default_path
 
 
@@ -242,15 +242,15 @@ def _with_any_weights(spec: TrackerSpec) -> TrackerSpec:
 
 def _finds_weights(name: str) -> bool:
     try:
-        default_path(network_name(name))
+        default_path(weights_name(name))
     except FileNotFoundError:
         return False
     return True
 
 
 def _has_weights(name: str) -> bool:
-    """Whether weights of just this name are shipped, not only those of a variant."""
-    return network_name(name) == name and _finds_weights(name)
+    """Whether weights of just this name are shipped, not only those of a variant or instead."""
+    return weights_name(name) == name and _finds_weights(name)
 
 
 def _folders(arguments: argparse.Namespace, dataset: Dataset) -> list[ResultFolder]:

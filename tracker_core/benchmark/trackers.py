@@ -17,7 +17,7 @@ from tracker_core.benchmark.baselines import (
     build_baseline,
     find_networks,
 )
-from tracker_core.factory import default_settings, network_name
+from tracker_core.factory import default_settings, weights_name
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class TrackerSpec:
         elif self.weights == 'random':
             return {'random': str(self.seed)}
         else:
-            path = self.weights or weights_file.default_path(network_name(self.name))
+            path = self.weights or weights_file.default_path(weights_name(self.name))
             paths = [Path(path)]
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in paths}
 

@@ -7,6 +7,7 @@ import pytest
 
 from tracker_core import Box
 from tracker_core.benchmark import trackers
+from tracker_core.benchmark.__main__ import _finds_weights, _has_weights
 from tracker_core.benchmark.trackers import TrackerSpec
 from tracker_core.benchmark.tracking import seed_everything
 
@@ -41,3 +42,10 @@ def test_trackers_without_random_numbers_are_built_as_ever():
     tracker = TrackerSpec('siamfc', 'siamfc', weights='random', device='cpu').build(5)
     tracker.initialize(image, Box(20, 20, 30, 30))
     assert tracker.track(image).box.is_finite()
+
+
+@pytest.mark.parametrize('name', ['fcot', 'fcot_vot18'])
+def test_weights_that_run_instead_are_recorded(monkeypatch, tmp_path, name):
+    monkeypatch.setattr('tracker_core.weights.INSTALLED', tmp_path)
+    assert list(TrackerSpec(name, name).describe()['weights']) == ['fcot18.safetensors']
+    assert _finds_weights(name) and not _has_weights(name) and _has_weights('fcot18')
