@@ -27,13 +27,14 @@ class SampleMemory:
     ) -> None:
         """Start with the samples of the first frame, features (n, ...) and boxes (n, 4).
 
-        Raises ValueError where they are more than `capacity`.
+        Raises ValueError where they are more than `capacity`, or, being kept, fill it.
         """
-        count = len(features)
-        if not 0 < count <= capacity:
+        count, others = len(features), int(initial_minimum > 0)
+        if not 0 < count <= capacity - others:
+            room = ' with room for another' if others else ''
             raise ValueError(
-                f'{count} samples of the first frame do not fit into a memory of {capacity}: '
-                'raise its size or use fewer augmentations'
+                f'{count} samples of the first frame do not fit into a memory of {capacity}'
+                f'{room}: raise its size or use fewer augmentations'
             )
         self._features = _room(features, capacity)
         self._boxes = boxes_ltwh.new_zeros((capacity, 4))

@@ -79,3 +79,11 @@ def test_views_show_the_latest_state_without_copies():
 def test_first_samples_must_fit(count):
     with pytest.raises(ValueError, match=rf'{count} samples of the first frame do not fit'):
         memory(initial=count)
+
+
+def test_first_samples_that_are_kept_leave_room_for_another():
+    with pytest.raises(ValueError, match=r'4 samples .* a memory of 4 with room for another'):
+        memory(initial=4)
+    full = memory(initial=4, minimum=0.0)
+    insert(full, 7)
+    assert full.features.flatten().tolist().count(7) == 1
