@@ -1,21 +1,80 @@
-"""Strict change of a settings dataclass."""
+"""Settings dataclasses: strict change, and ranges that their fields state."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
 
 S = TypeVar('S')
+
+
+@dataclass(frozen=True)
+class Range:
+    """Valid values of a number, stated as in `size: Annotated[int, Range(1)]`."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    """`low` itself is not valid."""
+    below: bool = False
+    """`high` itself is not valid."""
+
+    def __contains__(self, value: float) -> bool:
+        return (self.low < value if self.above else self.low <= value) and (
+            value < self.high if self.below else value <= self.high
+        )
+
+    def __str__(self) -> str:
+        limits = [f'{"above" if self.above else "at least"} {self.low:g}']
+        if self.high < math.inf:
+            limits.append(f'{"below" if self.below else "at most"} {self.high:g}')
+        return ' and '.join(limits)
+
+
+Count = Annotated[int, Range(1)]
+Natural = Annotated[int, Range(0)]
+NonNegative = Annotated[float, Range(0)]
+Positive = Annotated[float, Range(0, above=True)]
+Share = Annotated[float, Range(0, 1)]
+#: A share that leaves something to the rest.
+Part = Annotated[float, Range(0, 1, below=True)]
+
+
+def check_ranges(settings: Any) -> None:
+    """Raise ValueError, naming the field, for a number out of its range or not finite.
+
+    To be called by `__post_init__`, so that no settings with such a value exist.
+    """
+    hints = typing.get_type_hints(type(settings), include_extras=True)
+    for field in dataclasses.fields(settings):
+        name = f'{type(settings).__name__}.{field.name}'
+        _check(getattr(settings, field.name), hints[field.name], name)
+
+
+def _check(value: Any, expected: Any, name: str) -> None:
+    if isinstance(value, (list, tuple)):
+        (kind, *_) = typing.get_args(expected) or (None,)
+        for item in value:
+            _check(item, kind, name)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f'{name} must be finite, not {value}')
+    elif typing.get_origin(expected) is Annotated:
+        for valid in expected.__metadata__:
+            if value not in valid:
+                raise ValueError(f'{name} must be {valid}, not {value}')
 
 
 def override(settings: S, changes: Mapping[str, Any]) -> S:
     """Return a copy of a settings dataclass with some fields changed.
 
     Integers are accepted where a float is expected and lists where a tuple is. Raises ValueError
-    for an unknown key, naming the valid ones, and for a value of the wrong type.
+    for an unknown key, naming the valid ones, for a value of the wrong type and, where the
+    dataclass checks them, out of its range.
     """
     hints = typing.get_type_hints(type(settings))
     valid = [field.name for field in dataclasses.fields(settings)]  # type: ignore[arg-type]

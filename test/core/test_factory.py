@@ -28,6 +28,26 @@ def test_unknown_setting_is_refused():
         build_tracker('siamfc', 'random', settings={'scale': 3})
 
 
+@pytest.mark.parametrize(
+    ('name', 'setting', 'value'),
+    [
+        *((name, 'image_size', 0) for name in ('dimp18', 'fcot18', 'dcfst18')),
+        *((name, 'image_size', -32) for name in ('dimp18', 'fcot18', 'dcfst18')),
+        *((name, 'search_factor', 0) for name in ('dimp18', 'fcot18')),
+        *((name, 'update_interval', 0) for name in ('dimp18', 'fcot18', 'dcfst18')),
+        ('dcfst18', 'refit_interval', 0),
+        ('dimp18', 'dropout', 1.0),
+        ('siamfc', 'upsampling', 0),
+        ('siamfc', 'exemplar_size', 50),
+        ('siamfc', 'search_size', 100),
+        *((name, 'confidence_offset', float('nan')) for name in ('siamfc', 'dimp18', 'fcot18')),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_when_a_tracker_is_built(name, setting, value):
+    with pytest.raises(ValueError, match=rf'{setting} must be '):
+        build_tracker(name, 'random', device='cpu', settings={setting: value})
+
+
 def test_missing_weights_are_never_silently_random(tmp_path, monkeypatch):
     monkeypatch.setattr('tracker_core.weights.PRETRAINED', tmp_path)
     with pytest.raises(FileNotFoundError, match='no weights are shipped for siamfc'):

@@ -29,7 +29,7 @@ class PendingFrames:
     def add(self, parts: tuple[Tensor, ...], rate: float) -> None:
         """Add a frame whose own share is `rate`; that of the earlier ones falls accordingly."""
         self.rate = 1 - (1 - self.rate) * (1 - rate)
-        share = rate / self.rate
+        share = rate / self.rate if self.rate else 1.0
         old = self.parts or parts
         self.parts = tuple(
             torch.lerp(one, other, share) for one, other in zip(old, parts, strict=True)

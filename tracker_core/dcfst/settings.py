@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 from tracker_core.dcfst.model import Average
 from tracker_core.inference import Precision
+from tracker_core.settings import (
+    Count,
+    Natural,
+    NonNegative,
+    Part,
+    Positive,
+    Range,
+    Share,
+    check_ranges,
+)
+
+#: Standard deviations (y, x) of blurs.
+Blurs = tuple[tuple[Positive, Positive], ...]
 
 
 @dataclass(frozen=True)
@@ -16,33 +29,33 @@ class DCFSTSettings:
     The search for a lost target is not published: `recovery_regions=0` is without it.
     """
 
-    image_size: int = 288
+    image_size: Annotated[int, Range(16)] = 288
     """Side of the search region in pixels; a multiple of 16."""
-    proposals: int = 31
+    proposals: Annotated[int, Range(3)] = 31
     """Along one axis of the search region; odd."""
     flip: bool = True
     """Augmentations of the first frame."""
-    blurs: tuple[tuple[float, float], ...] = ((2, 0.2), (0.2, 2), (3, 1), (1, 3), (2, 2))
+    blurs: Blurs = ((2, 0.2), (0.2, 2), (3, 1), (1, 3), (2, 2))
     """Standard deviations (y, x)."""
     rotations: tuple[float, ...] = (5.0, -5.0, 10.0, -10.0, 20.0, -20.0)
     """Degrees."""
-    expansion: float = 2.0
+    expansion: Annotated[float, Range(1)] = 2.0
     """Size of the patch that augmentations are cut from, relative to the search region."""
 
     update: Literal['online', 'none'] = 'online'
     """'none' keeps the model of the first frame."""
-    regularization: float = 0.1
+    regularization: Positive = 0.1
     average: Average = 'features'
-    learning_rate: float = 0.013
+    learning_rate: Part = 0.013
     """Share of a new frame in the average that the model is learnt from."""
-    update_interval: int = 1
+    update_interval: Count = 1
     """Frames between two additions to that average, which weigh as much as all of them; a frame
     in which something else looks like the target is always added (published: every frame)."""
-    first_frame_minimum: float = 0.25
+    first_frame_minimum: Share = 0.25
     """Least share of the first frame in that average."""
-    refit_interval: int = 10
+    refit_interval: Count = 10
     """Frames between two updates of the model from the average."""
-    sweeps: int = 30
+    sweeps: Natural = 30
     """Gauss-Seidel sweeps of such an update; they do not converge, and need not."""
     search: Literal['auto', 'exact', 'sampled'] = 'auto'
     """'exact' normalises the features of a search region by all proposals (published), 'sampled'
@@ -55,50 +68,54 @@ class DCFSTSettings:
     not_found: float = 0.25
     """Windowed score below which the target is not found: the box stays, nothing is learnt."""
     refit_when_not_found: bool = False
-    window_sigma: float = 1.05
+    window_sigma: Positive = 1.05
     """Of the window on the scores, relative to the square root of the target's area."""
-    window_minimum: float = 0.5
+    window_minimum: Share = 0.5
     hard_negative_threshold: float = 0.3
     """Score away from the target from which a frame is a hard negative: the model is updated at
     once."""
     hard_negative_relative: bool = False
     """The threshold is relative to the peak, and a hard negative also exceeds `not_found`."""
-    hard_negative_learning_rate: float = 0.125
-    hard_negative_distance: float = 0.75
+    hard_negative_learning_rate: Part = 0.125
+    hard_negative_distance: NonNegative = 0.75
     """Least distance from the target, relative to the square root of its area."""
 
-    scale_damping: float = 0.7
+    scale_damping: Share = 0.7
     """Share of the old size in the new one."""
-    refinement_steps: int = 5
+    refinement_steps: Natural = 5
     """Of gradient ascent on the predicted overlap; 0: no refinement, the size never changes."""
-    refinement_step_length: float = 1.0
-    random_boxes: int = 9
-    position_jitter: float = 0.1
-    size_jitter: float = 0.5
-    averaged_boxes: int = 3
-    max_aspect_ratio: float = 6.0
+    refinement_step_length: NonNegative = 1.0
+    random_boxes: Natural = 9
+    position_jitter: NonNegative = 0.1
+    size_jitter: NonNegative = 0.5
+    averaged_boxes: Count = 3
+    max_aspect_ratio: Positive = 6.0
     output: Literal['centred', 'clipped'] = 'centred'
     """'clipped' is the ResNet-50 code: half a pixel further left and up, inside the image."""
 
     confidence_offset: float = 0.4
-    confidence_slope: float = 10.0
+    confidence_slope: NonNegative = 10.0
     """Confidence = sigmoid(slope * (score of the chosen proposal - offset))."""
     tracking_threshold: float = 0.5
     """Confidence from which a target that was found is TRACKING."""
     lost_threshold: float = 0.2
     """Confidence below which a frame counts as lost, like one without a target ..."""
-    lost_after: int = 3
+    lost_after: Count = 3
     """... and the state is LOST from this many such frames in a row; until then UNCERTAIN."""
-    recovery_regions: int = 2
+    recovery_regions: Natural = 2
     """Regions elsewhere that are searched per frame while the state is LOST; 0: as published."""
     recovery_confidence: float = 0.5
     """Confidence from which a lost target is found again in such a region."""
-    seed: int = 1024
+    seed: Natural = 1024
     """Of the random boxes of a target."""
     precision: Precision = 'auto'
     """Of the network; the model is always learnt in float32."""
     replay: bool = True
     """On a GPU the refinement is recorded once and replayed, which is faster than step by step."""
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range with a ValueError."""
+        check_ranges(self)
 
 
 #: DCFST-18 as published for OTB-2015, and by the data set that it was tuned on.

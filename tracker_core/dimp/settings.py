@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 from tracker_core.inference import Precision
+from tracker_core.settings import (
+    Count,
+    Natural,
+    NonNegative,
+    Part,
+    Positive,
+    Range,
+    Share,
+    check_ranges,
+)
 
 Pairs = tuple[tuple[float, float], ...]
+#: Standard deviations (y, x).
+Blurs = tuple[tuple[Positive, Positive], ...]
 
 _FOUR_CORNERS: Pairs = ((0.6, 0.6), (-0.6, 0.6), (0.6, -0.6), (-0.6, -0.6))
 #: The published code moves only the crop of mode 'inside' of the first frame; no variant uses it.
@@ -21,43 +33,43 @@ class DiMPSettings:
     The search for a lost target is not published: `recovery_regions=0` is without it.
     """
 
-    image_size: int = 288
+    image_size: Annotated[int, Range(16)] = 288
     """Side of the network's input."""
-    search_factor: float = 5.0
+    search_factor: Positive = 5.0
     """Side of the search region relative to the square root of the target's area."""
-    min_region: float = 0.0
+    min_region: NonNegative = 0.0
     """Shortest side of the search region in pixels of the image; 0: as published."""
     border_mode: _Border = 'replicate'
-    max_scale_change: float = 1.5
+    max_scale_change: Annotated[float, Range(1)] = 1.5
     """For 'inside_major': how much the search region may shrink to stay inside the image."""
 
     relative_shifts: Pairs = _FOUR_CORNERS
     """Augmentations of the first frame; shifts in halves of the image size."""
     flip: bool = True
-    blurs: Pairs = ((3.0, 1.0), (1.0, 3.0), (2.0, 2.0))
+    blurs: Blurs = ((3.0, 1.0), (1.0, 3.0), (2.0, 2.0))
     rotations: tuple[float, ...] = (10.0, -10.0, 45.0, -45.0)
-    dropout_copies: int = 2
-    dropout: float = 0.2
-    expansion: float = 2.0
+    dropout_copies: Natural = 2
+    dropout: Part = 0.2
+    expansion: Annotated[float, Range(1)] = 2.0
     """Size of the patch that augmentations are cut from, relative to the image size."""
-    random_shift: float = 1 / 3
+    random_shift: NonNegative = 1 / 3
 
-    memory_size: int = 50
-    learning_rate: float = 0.01
-    hard_negative_learning_rate: float = 0.02
-    first_frame_minimum: float = 0.25
+    memory_size: Count = 50
+    learning_rate: Part = 0.01
+    hard_negative_learning_rate: Part = 0.02
+    first_frame_minimum: Share = 0.25
     """Share of the weights that the samples of the first frame keep; 0: they may be replaced."""
 
     update: Literal['online', 'none', 'average'] = 'online'
     """'none' keeps the first filter, 'average' blends in one predicted from each new frame."""
     optimizer: Literal['steepest_descent', 'gradient_descent'] = 'steepest_descent'
-    gradient_step: float = 0.1
+    gradient_step: NonNegative = 0.1
     """Fixed step length of 'gradient_descent'."""
-    first_iterations: int = 10
+    first_iterations: Natural = 10
     """Of the optimiser in the first frame; 0 keeps the initialiser's filter ("Init")."""
-    update_interval: int = 20
-    update_iterations: int = 2
-    hard_negative_iterations: int = 1
+    update_interval: Count = 20
+    update_iterations: Natural = 2
+    hard_negative_iterations: Natural = 1
 
     score_softmax: bool = False
     window: bool = False
@@ -65,28 +77,29 @@ class DiMPSettings:
     """Score below which the target is not found; below it the box never moves."""
     distractor_threshold: float = 0.8
     hard_negative_threshold: float = 0.5
-    neighborhood: float = 2.2
-    displacement: float = 0.8
+    neighborhood: NonNegative = 2.2
+    displacement: NonNegative = 0.8
 
     refinement_space: Literal['default', 'relative'] = 'default'
-    refinement_steps: int = 5
-    refinement_step_length: float = 1.0
-    random_boxes: int = 9
-    position_jitter: float = 0.1
-    size_jitter: float = 0.5
-    averaged_boxes: int = 3
-    max_aspect_ratio: float = 6.0
+    refinement_steps: Natural = 5
+    """Of gradient ascent on the predicted overlap; 0: no refinement, the size never changes."""
+    refinement_step_length: NonNegative = 1.0
+    random_boxes: Natural = 9
+    position_jitter: NonNegative = 0.1
+    size_jitter: NonNegative = 0.5
+    averaged_boxes: Count = 3
+    max_aspect_ratio: Positive = 6.0
 
     confidence_offset: float = 0.25
-    confidence_slope: float = 12.0
+    confidence_slope: NonNegative = 12.0
     """Confidence = sigmoid(slope * (score peak - offset))."""
     tracking_threshold: float = 0.5
     """Confidence from which a target that was found is TRACKING."""
     lost_threshold: float = 0.2
     """Confidence below which a frame counts like one without a target."""
-    lost_after: int = 3
+    lost_after: Count = 3
     """Such frames in a row until the state is LOST."""
-    recovery_regions: int = 2
+    recovery_regions: Natural = 2
     """Regions elsewhere that are searched per frame while the state is LOST; 0: as published."""
     recovery_confidence: float = 0.5
     """Confidence from which a lost target is found again in such a region."""
@@ -94,8 +107,12 @@ class DiMPSettings:
     """Of the network; 'auto' is bfloat16 on CPUs that compute in it, else float32."""
     replay: bool = True
     """On a GPU the refinement is recorded once and replayed, which is faster than step by step."""
-    seed: int = 0
+    seed: Natural = 0
     """Of the random numbers, which start anew with every target."""
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range with a ValueError."""
+        check_ranges(self)
 
 
 #: DiMP-18 and DiMP-50 on VOT2018.

@@ -309,6 +309,8 @@ class DiMPTracker:
     def _refine(self, target: _Target, view: _View, image: Image) -> None:
         """Replace centre and size by the mean of the best refined boxes (section 4.2, ATOM)."""
         settings, patch = self.settings, view.patch
+        if not settings.refinement_steps:
+            return
         box = torch.tensor(patch.to_patch(target.center, target.size))
         draws = torch.from_numpy(target.draws.random((settings.random_boxes, 4)))
         boxes = jitter_box(box, draws, settings.position_jitter, settings.size_jitter)

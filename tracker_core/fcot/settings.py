@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 from tracker_core.inference import Precision
+from tracker_core.settings import (
+    Count,
+    Natural,
+    NonNegative,
+    Part,
+    Positive,
+    Range,
+    Share,
+    check_ranges,
+)
 
 Pairs = tuple[tuple[float, float], ...]
+#: Standard deviations (y, x).
+Blurs = tuple[tuple[Positive, Positive], ...]
 
 
 @dataclass(frozen=True)
@@ -19,13 +31,13 @@ class FCOTSettings:
     "Coarse" and "fine" are the classifiers with 18 and 72 cells on a side.
     """
 
-    image_size: int = 288
+    image_size: Annotated[int, Range(16)] = 288
     """Side of the network's input."""
-    search_factor: float = 4.5
+    search_factor: Positive = 4.5
     """Side of the search region relative to the square root of the target's area."""
-    min_region: float = 0.0
+    min_region: NonNegative = 0.0
     """Shortest side of the search region in pixels of the image; 0: as published."""
-    norm_scale_coef: float = 2.0
+    norm_scale_coef: Positive = 2.0
     """Belongs to the weights: square of the instance norm of the fine classifier, relative."""
     regression_levels: Literal['both', '36', '72'] = 'both'
     """Maps of the decoder that the regression uses (paper table 3)."""
@@ -33,46 +45,46 @@ class FCOTSettings:
     relative_shifts: Pairs = ((0.6, 0.6), (-0.6, 0.6), (0.6, -0.6), (-0.6, -0.6))
     """Augmentations of the first frame; shifts in halves of the image size."""
     flip: bool = True
-    blurs: Pairs = ((2.0, 0.2), (0.2, 2.0), (3.0, 1.0), (1.0, 3.0), (2.0, 2.0))
+    blurs: Blurs = ((2.0, 0.2), (0.2, 2.0), (3.0, 1.0), (1.0, 3.0), (2.0, 2.0))
     rotations: tuple[float, ...] = (
         *(5.0, -5.0, 10.0, -10.0, 20.0, -20.0),
         *(30.0, -30.0, 45.0, -45.0, -60.0, 60.0),
     )
-    expansion: float = 2.0
+    expansion: Annotated[float, Range(1)] = 2.0
     """Size of the patch that augmentations are cut from, relative to the image size."""
-    random_shift: float = 1 / 3
+    random_shift: NonNegative = 1 / 3
 
-    memory_size: int = 50
-    learning_rate: float = 0.01
-    hard_negative_learning_rate: float = 0.02
-    first_frame_minimum: float = 0.25
+    memory_size: Count = 50
+    learning_rate: Part = 0.01
+    hard_negative_learning_rate: Part = 0.02
+    first_frame_minimum: Share = 0.25
     """Share of the weights that the samples of the first frame keep; 0: they may be replaced."""
 
-    every_frame_until: int = 5
+    every_frame_until: Natural = 5
     """Up to this frame all three models learn from every frame ..."""
-    update_interval: int = 20
+    update_interval: Count = 20
     """... and then from the best frame of every so many (paper section 3.3)."""
-    first_iterations: int = 5
+    first_iterations: Natural = 5
     """Steps of the classifiers' optimisers in the first frame, ..."""
-    early_iterations: int = 6
+    early_iterations: Natural = 6
     """... up to `every_frame_until`, ..."""
-    update_iterations: int = 1
-    hard_negative_iterations: int = 1
+    update_iterations: Natural = 1
+    hard_negative_iterations: Natural = 1
     online_regression: bool = True
     """False keeps the initialiser's filter, without any step (paper table 2)."""
-    first_side_iterations: int = 4
-    early_side_iterations: int = 6
-    update_side_iterations: int = 1
-    hard_negative_side_iterations: int = 0
+    first_side_iterations: Natural = 4
+    early_side_iterations: Natural = 6
+    update_side_iterations: Natural = 1
+    hard_negative_side_iterations: Natural = 0
 
-    coarse_latest: float = 1.0
+    coarse_latest: Share = 1.0
     """Share of the latest model; the rest is that of the first frame (equation 6)."""
-    fine_latest: float = 1.0
-    side_latest: float = 1.0
-    coarse_weight: float = 0.9
+    fine_latest: Share = 1.0
+    side_latest: Share = 1.0
+    coarse_weight: NonNegative = 0.9
     """Of the coarse scores in the sum (alpha in equation 1); 0 leaves them out (table 1), and the
     fine ones alone count fully."""
-    fine_weight: float = 0.1
+    fine_weight: NonNegative = 0.1
     """Of the fine scores (beta), likewise."""
 
     window: bool = False
@@ -80,28 +92,32 @@ class FCOTSettings:
     """Score below which the target is not found; below it the box never moves."""
     distractor_threshold: float = 0.6
     hard_negative_threshold: float = 0.5
-    neighborhood: float = 2.2
-    displacement: float = 0.8
-    min_overlap: float = 0.0
+    neighborhood: NonNegative = 2.2
+    displacement: NonNegative = 0.8
+    min_overlap: Share = 0.0
     """Overlap with the last box below which a box is doubted (0: none is; published 0.05)."""
 
     confidence_offset: float = 0.25
-    confidence_slope: float = 12.0
+    confidence_slope: NonNegative = 12.0
     """Confidence = sigmoid(slope * (score peak - offset))."""
     tracking_threshold: float = 0.5
     """Confidence from which a target that was found is TRACKING."""
     lost_threshold: float = 0.2
     """Confidence below which a frame counts like one without a target."""
-    lost_after: int = 3
+    lost_after: Count = 3
     """Such frames in a row until the state is LOST."""
-    recovery_regions: int = 2
+    recovery_regions: Natural = 2
     """Regions elsewhere that are searched per frame while the state is LOST; 0: as published."""
     recovery_confidence: float = 0.5
     """Confidence from which a lost target is found again in such a region."""
     precision: Precision = 'auto'
     """Of the network; 'auto' is bfloat16 on CPUs that compute in it, else float32."""
-    seed: int = 0
+    seed: Natural = 0
     """Of the random numbers, which start anew with every target."""
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range with a ValueError."""
+        check_ranges(self)
 
 
 LASOT = FCOTSettings()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from tracker_core.box import Box
 from tracker_core.confidence import StateJudge, logistic
 from tracker_core.inference import Precision, choose_dtype, prepare
 from tracker_core.search_region import crop_square
+from tracker_core.settings import Count, NonNegative, Positive, Range, Share, check_ranges
 from tracker_core.siamfc.network import STRIDE, SiamFC, cross_correlate
 from tracker_core.tracker import Estimate, Image, check_box, check_image
 from tracker_core.transfer import upload
@@ -26,32 +28,41 @@ Map = NDArray[np.float32]
 class SiamFCSettings:
     """Published values of the three-scale tracker; sizes in pixels."""
 
-    exemplar_size: int = 127
-    search_size: int = 255
-    context: float = 0.5
+    exemplar_size: Annotated[int, Range(87)] = 127
+    search_size: Count = 255
+    context: NonNegative = 0.5
     """Margin around the target as a share of width + height."""
-    scales: int = 3
-    scale_step: float = 1.0375
-    scale_damping: float = 0.59
+    scales: Count = 3
+    scale_step: Positive = 1.0375
+    scale_damping: Share = 0.59
     """Share of the newly found scale that is taken over per frame."""
-    scale_penalty: float = 0.9745
+    scale_penalty: NonNegative = 0.9745
     """Factor on the responses of all scales but the central one."""
-    scale_limits: tuple[float, float] = (0.2, 5.0)
+    scale_limits: tuple[Positive, Positive] = (0.2, 5.0)
     """Smallest and largest target size relative to the first frame (authors' released code)."""
-    window_influence: float = 0.176
-    upsampling: int = 16
+    window_influence: Share = 0.176
+    upsampling: Count = 16
     """Response cells are divided by this before the peak is looked for: 17 x 17 -> 272 x 272."""
     confidence_offset: float = 0.5
-    confidence_slope: float = 8.0
+    confidence_slope: NonNegative = 8.0
     """Confidence = sigmoid(slope * (response peak / first-frame peak - offset))."""
     tracking_threshold: float = 0.5
     """Confidence from which the state is TRACKING."""
     lost_threshold: float = 0.2
     """Confidence below which the state becomes LOST ..."""
-    lost_after: int = 3
+    lost_after: Count = 3
     """... if it stays there for this many frames; until then the state is UNCERTAIN."""
     precision: Precision = 'auto'
     """Of the network; 'auto' is bfloat16 on CPUs that compute in it, else float32."""
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range with a ValueError."""
+        check_ranges(self)
+        if self.search_size < self.exemplar_size:
+            raise ValueError(
+                f'search_size must be at least exemplar_size, {self.exemplar_size}, '
+                f'not {self.search_size}'
+            )
 
 
 #: Five scales (paper section 4.1.2); penalty and window are not given there.

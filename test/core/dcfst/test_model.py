@@ -92,3 +92,9 @@ def test_frames_that_wait_weigh_as_if_they_had_been_added_one_by_one():
     for model in (together, one_by_one):
         model.refit(2)
     torch.testing.assert_close(together.weights, one_by_one.weights)
+
+
+def test_frames_that_do_not_count_are_nothing_to_wait_for():
+    pending = PendingFrames()
+    pending.add((torch.ones(2),), 0.0)
+    assert pending.rate == 0

@@ -296,3 +296,10 @@ def test_published_settings(name, expected):
 def test_published_number_of_first_samples(settings, samples):
     copies = len(settings.relative_shifts) + len(settings.blurs) + len(settings.rotations)
     assert 1 + settings.flip + copies + settings.dropout_copies == samples
+
+
+def test_without_refinement_the_size_never_changes(frames):
+    tracker = build(refinement_steps=0, not_found=-1e9, recovery_regions=0)
+    tracker.initialize(frames[0], Box(50, 40, 30, 20))
+    boxes = [tracker.track(frame).box for frame in frames[1:]]
+    assert {(box.width, box.height) for box in boxes} == {(30, 20)} and len(set(boxes)) > 1
