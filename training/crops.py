@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from tracker_core.search_region import crop_square
+from training.cache import read_views, settle
 from training.datasets import DataError, Image, View
 from training.sampling import FrameFilter
 from training.sources import (
@@ -26,8 +27,6 @@ from training.sources import (
     Part,
     Source,
     find_parts,
-    read_views,
-    settle,
     store_missing,
 )
 

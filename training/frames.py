@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from training.cache import read_views, settle
 from training.datasets import DataError, Image, View, as_rgb
 from training.sampling import FrameFilter
 from training.sources import (
@@ -24,8 +25,6 @@ from training.sources import (
     Source,
     accepted_targets,
     find_parts,
-    read_views,
-    settle,
     store_missing,
 )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -14,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from tracker_core.benchmark.process_pool import usable_cores
 from tracker_core.synthetic import Scene, SceneSettings
+from training.cache import worker_pool
 from training.datasets import DataError, Image, find_folders
 from training.frames import load_tracks
 from training.sampling import FrameFilter
@@ -62,11 +61,8 @@ def lay_out_tracks(source: Source, data: Path, frames: FrameFilter) -> list[Rend
     blocks = [(folder, chosen) for folder in folders for chosen in photograph_blocks(folder)]
     work = partial(_lay_out, settings=SCENES[source.kind], frames=frames)
     bar = partial(tqdm, desc=f'laying out {source.path}', total=len(blocks), unit='part')
-    with ProcessPoolExecutor(usable_cores()) as pool:
-        try:
-            tracks = list(chain.from_iterable(bar(pool.map(work, blocks), leave=False)))
-        finally:
-            pool.shutdown(cancel_futures=True)
+    with worker_pool() as pool:
+        tracks = list(chain.from_iterable(bar(pool.map(work, blocks), leave=False)))
     if not tracks:
         raise DataError(
             f'no usable target in {data / source.path}: every one was too small, hidden or '

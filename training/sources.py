@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -17,8 +17,8 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from tracker_core.benchmark.process_pool import usable_cores
 from tracker_core.settings import override
+from training.cache import filled_alone, keep_out_of_version_control, worker_pool
 from training.datasets import (
     DataError,
     View,
@@ -212,18 +212,20 @@ def store_missing(
     source: Source, parts: Iterable[Part], cache: Path, store: Callable[[Part, Path], None]
 ) -> None:
     """Store the parts that are not in the cache yet, on all cores; `store` must be a module's."""
-    missing = [part for part in parts if not (cache / part.name).is_dir()]
-    if not missing:
+    parts = list(parts)
+    if not _missing(parts, cache):
         return
-    keep_out_of_version_control(cache)
-    bar = partial(tqdm, desc=f'reading {source.path}', total=len(missing), unit='part')
-    with ProcessPoolExecutor(usable_cores()) as pool:
-        waiting = [pool.submit(store, part, cache / part.name) for part in missing]
-        try:
+    with filled_alone(cache):
+        missing = _missing(parts, cache)
+        bar = partial(tqdm, desc=f'reading {source.path}', total=len(missing), unit='part')
+        with worker_pool() as pool:
+            waiting = [pool.submit(store, part, cache / part.name) for part in missing]
             for each in bar(as_completed(waiting), leave=False):
                 each.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+
+
+def _missing(parts: list[Part], cache: Path) -> list[Part]:
+    return [part for part in parts if not (cache / part.name).is_dir()]
 
 
 def find_indices(source: DataSetSource, data: Path, cache: Path) -> list[Index]:
@@ -246,29 +248,6 @@ def accepted_targets(
             numbers, boxes = target.frames[fits], target.boxes_ltwh[fits]
             kept.append(dataclasses.replace(target, frames=numbers, boxes_ltwh=boxes))
     return kept
-
-
-def keep_out_of_version_control(cache: Path) -> None:
-    """Keep the cache folder out of version control."""
-    cache.mkdir(parents=True, exist_ok=True)
-    (cache / '.gitignore').write_text('*\n')
-
-
-def settle(unfinished: Path, target: Path) -> None:
-    """Give a complete folder of the cache its name, unless another process was faster."""
-    try:
-        unfinished.rename(target)
-    except OSError:
-        if not target.is_dir():
-            raise
-
-
-def read_views(stored: Path) -> list[Any]:
-    """Rows that describe the views of an entry of the cache; DataError where it is damaged."""
-    try:
-        return list(json.loads((stored / 'views.json').read_text()))
-    except (OSError, ValueError) as error:
-        raise DataError(f'{stored} is damaged: delete this folder of the cache') from error
 
 
 def cache_name(path: Path, key: list[Any]) -> str:

@@ -9,7 +9,7 @@ import pytest
 from training.datasets import DataError
 from training.frames import load_tracks
 from training.sampling import FrameFilter
-from training.sources import Source, settle
+from training.sources import Source
 
 CLIPS = Source('train/*', 'clips', share=0.6)
 
@@ -66,14 +66,3 @@ def test_damaged_cache_is_named(data: Path, tmp_path: Path) -> None:
     track.file.write_bytes(bytes(track.file.stat().st_size))
     with pytest.raises(DataError, match='damaged: delete the cache folder'):
         track.image(0)
-
-
-def test_entry_that_another_process_wrote_first_is_kept(tmp_path: Path) -> None:
-    first, second = tmp_path / 'first', tmp_path / 'entry'
-    for folder, text in ((first, 'late'), (second, 'early')):
-        folder.mkdir()
-        (folder / 'views.json').write_text(text)
-    settle(first, second)
-    assert (second / 'views.json').read_text() == 'early'
-    with pytest.raises(OSError, match='missing'):
-        settle(tmp_path / 'missing', tmp_path / 'other')

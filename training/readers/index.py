@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from training.cache import filled_alone, settle
 from training.datasets import DataError
 from training.readers.box_files import read_got10k, read_lasot, read_trackingnet
 from training.readers.coco import read_coco
@@ -65,7 +66,9 @@ def load_index(kind: str, root: Path, selection: Selection, cache: Path) -> Inde
         )
     stored = cache / _name(kind, root, selection)
     if not stored.is_dir():
-        _write(stored, root, _read(kind, root, selection))
+        with filled_alone(cache):
+            if not stored.is_dir():
+                _write(stored, root, _read(kind, root, selection))
     return _open(stored, root)
 
 
@@ -110,7 +113,7 @@ def _write(stored: Path, root: Path, index: Index) -> None:
         np.save(unfinished / 'boxes.npy', boxes.astype(np.float64))
         content = {'targets': rows, 'skipped': index.skipped}
         (unfinished / 'targets.json').write_text(json.dumps(content), encoding='utf-8')
-        unfinished.rename(stored)
+        settle(unfinished, stored)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 

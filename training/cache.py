@@ -1,0 +1,95 @@
+"""The cache folder: filled by one process at a time, on all cores, with entries that are whole."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from tracker_core.benchmark.process_pool import usable_cores
+from training.datasets import DataError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+def keep_out_of_version_control(cache: Path) -> None:
+    """Create the cache folder and keep it out of version control."""
+    cache.mkdir(parents=True, exist_ok=True)
+    (cache / '.gitignore').write_text('*\n')
+
+
+@contextmanager
+def filled_alone(cache: Path) -> Iterator[None]:
+    """Wait until no other process fills the cache folder, and keep others waiting meanwhile.
+
+    What was missing before may be there afterwards. File systems that cannot lock keep nobody
+    waiting; `settle` makes that safe.
+    """
+    keep_out_of_version_control(cache)
+    with (cache / '.gitignore').open('r+') as file:
+        _lock(file.fileno(), cache)
+        yield  # closing the file lets the next one in, and so does the end of the process
+
+
+def _lock(file: int, cache: Path) -> None:
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = f'waiting for another process that fills {cache}'
+        tqdm.write(text, file=sys.stderr)
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError:
+        return
+
+
+@contextmanager
+def worker_pool() -> Iterator[ProcessPoolExecutor]:
+    """Processes on all cores, which end with this one; what has not begun is then given up."""
+    with ProcessPoolExecutor(usable_cores(), initializer=_end_with_the_parent) as pool:
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _end_with_the_parent() -> None:
+    threading.Thread(target=_wait_for_the_end, daemon=True).start()
+
+
+def _wait_for_the_end() -> None:
+    """End the process once its parent is gone: else it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def settle(unfinished: Path, target: Path) -> None:
+    """Give a complete folder of the cache its name, unless another process was faster."""
+    try:
+        unfinished.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
+
+
+def read_views(stored: Path) -> list[Any]:
+    """Rows that describe the views of an entry of the cache; DataError where it is damaged."""
+    try:
+        return list(json.loads((stored / 'views.json').read_text()))
+    except (OSError, ValueError) as error:
+        raise DataError(f'{stored} is damaged: delete this folder of the cache') from error
