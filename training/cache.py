@@ -93,3 +93,11 @@ def read_views(stored: Path) -> list[Any]:
         return list(json.loads((stored / 'views.json').read_text()))
     except (OSError, ValueError) as error:
         raise DataError(f'{stored} is damaged: delete this folder of the cache') from error
+
+
+def positions_by_target(rows: list[Any]) -> list[list[int]]:
+    """Positions in `views.json` of the views of each target, which share their first entry."""
+    found: dict[str, list[int]] = {}
+    for position, row in enumerate(rows):
+        found.setdefault(row[0], []).append(position)
+    return list(found.values())

@@ -11,7 +11,9 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from tracker_core.search_region import crop_square
-from training.cache import read_views, settle
+from training.cache import positions_by_target, read_views, settle
 from training.datasets import DataError, Image, View
 from training.sampling import FrameFilter
 from training.sources import (
@@ -108,7 +110,9 @@ def load_source(
     """Sequences of a source, cut now or found in the cache folder."""
     sequences: list[Sequence] = []
     empty = 0
-    key = [VERSION, source.kind, source.max_frames, asdict(settings), asdict(frames)]
+    key: list[Any] = [VERSION, source.kind, source.max_frames, asdict(settings), asdict(frames)]
+    if source.kind == 'recordings':
+        key.append('one target after another')  # they were stored as in the recording before
     parts = find_parts(source, data, cache, key)
     store = partial(_store, kind=source.kind, settings=settings, frames=frames)
     store_missing(source, parts, cache, store)
@@ -151,10 +155,25 @@ def _write(
                 cut = cut_background if kind == 'backgrounds' else cut_view
                 file.write(cut(view, settings).tobytes())
                 rows.append([view.sequence, view.scene, view.frame, view.mask is not None])
-        (unfinished / 'views.json').write_text(json.dumps(rows))
+        order = list(chain.from_iterable(positions_by_target(rows)))
+        if order != list(range(len(rows))):
+            _reorder(unfinished / 'crops.bin', order)
+        (unfinished / 'views.json').write_text(json.dumps([rows[each] for each in order]))
         settle(unfinished, target)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _reorder(path: Path, order: list[int]) -> None:
+    """Bring stored crops into another order."""
+    before = path.with_suffix('.unordered')
+    path.rename(before)
+    crops = np.memmap(before, np.uint8, 'r').reshape(len(order), -1)
+    with path.open('wb') as file:
+        for position in order:
+            file.write(crops[position].tobytes())
+    del crops
+    before.unlink()
 
 
 def _accepted(views: Iterable[View], kind: Kind, frames: FrameFilter) -> Iterator[View]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import shutil
@@ -16,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.cache import read_views, settle
+from training.cache import positions_by_target, read_views, settle
 from training.datasets import DataError, Image, View, as_rgb
 from training.sampling import FrameFilter
 from training.sources import (
@@ -169,11 +168,10 @@ def _encode(image: Image) -> bytes:
 def _read(stored: Path) -> list[StoredTrack]:
     """Tracks of a cache entry; images stay on disk until they are used."""
     rows = read_views(stored)
-    starts = [i for i, row in enumerate(rows) if i == 0 or row[0] != rows[i - 1][0]]
     tracks = []
-    for start, stop in itertools.pairwise([*starts, len(rows)]):
-        name, scene = rows[start][:2]
-        numbers = np.array([row[2:] for row in rows[start:stop]], np.float64)
+    for positions in positions_by_target(rows):
+        name, scene = rows[positions[0]][:2]
+        numbers = np.array([rows[position][2:] for position in positions], np.float64)
         frames, places = numbers[:, 0].astype(np.int64), numbers[:, 5:].astype(np.int64)
         file = stored / 'frames.bin'
         tracks.append(StoredTrack(name, scene, frames, numbers[:, 1:5], places, file))

@@ -7,7 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
+from training.crops import CropSettings, cut_view, load_source
 from training.datasets import DataError
+from training.frames import load_tracks
 from training.readers.recording import (
     _TARGET,
     _TARGET_DEFINITION,
@@ -15,6 +17,8 @@ from training.readers.recording import (
     read_frames,
     read_recording,
 )
+from training.sampling import FrameFilter
+from training.sources import RecordingSource
 
 pytest.importorskip('rosbags', reason='recordings need rosbags: pip install rosbags')
 
@@ -27,7 +31,10 @@ WriteBag = Callable[..., Path]
 
 @pytest.fixture
 def write_bag(moving_frame) -> WriteBag:
-    """Return the writer of recordings: (folder, storage, topics={name: kind}, boxes=False)."""
+    """Return the writer of recordings: (folder, storage, topics={name: kind}, boxes=False).
+
+    targets: who is shown in every image, instead of a dog that is now and then absent.
+    """
     types = get_typestore(Stores.ROS2_JAZZY)
     types.register(get_types_from_msg(_TARGET_DEFINITION, _TARGET))
     message = types.types
@@ -55,7 +62,9 @@ def write_bag(moving_frame) -> WriteBag:
             confidence=0.9, state=state, processing_time=0.01,
         )  # fmt: skip
 
-    def write(folder: Path, storage, topics: dict[str, str], boxes: bool = False) -> Path:
+    def write(
+        folder: Path, storage, topics: dict[str, str], boxes: bool = False, targets=()
+    ) -> Path:
         with Writer(folder, version=9, storage_plugin=storage) as writer:
             for topic, kind in topics.items():
                 name = 'CompressedImage' if kind == 'jpeg' else 'Image'
@@ -67,9 +76,11 @@ def write_bag(moving_frame) -> WriteBag:
                     writer.write(connection, 10**9 + index, data)
             if boxes:
                 connection = writer.add_connection('/tracker/target', _TARGET, typestore=types)
-                for index, state in enumerate((0, 0, 2, 1, 0, 0)):
-                    data = types.serialize_cdr(target(index, 'dog', state), _TARGET)
-                    writer.write(connection, 10**9 + 50 + index, data)
+                states = (0,) * 6 if targets else (0, 0, 2, 1, 0, 0)
+                for index, state in enumerate(states):
+                    for name in targets or ['dog']:
+                        data = types.serialize_cdr(target(index, name, state), _TARGET)
+                        writer.write(connection, 10**9 + 50 + index, data)
         return folder
 
     return write
@@ -170,3 +181,18 @@ def test_a_video_with_a_box_file(tmp_path: Path, write_clip):
     (tmp_path / 'fake.txt').write_text('1,2,3,4\n')
     with pytest.raises(DataError, match=r'fake\.mp4'):
         list(read_recording(tmp_path / 'fake.mp4', 10))
+
+
+def test_two_targets_of_a_recording_are_two_sequences(tmp_path: Path, write_bag):
+    targets = {'boxes': True, 'targets': ('cat', 'dog')}
+    write_bag(tmp_path / 'data' / 'bag', StoragePlugin.MCAP, {'/image': 'rgb8'}, **targets)
+    source = RecordingSource('bag', 'recordings')
+    arguments = source, tmp_path / 'data', tmp_path / 'cache'
+    sequences = load_source(*arguments, CropSettings(), FrameFilter())
+    tracks = load_tracks(*arguments, FrameFilter())
+    for found in (sequences, tracks):
+        assert [each.name for each in found] == [f'bag/tracker/target/{t}' for t in ('cat', 'dog')]
+        assert [each.frames.tolist() for each in found] == [list(range(6))] * 2
+    views = list(read_recording(tmp_path / 'data' / 'bag', 100))
+    assert np.array_equal(sequences[1].crops[4], cut_view(views[9], CropSettings()))
+    assert tracks[1].boxes_ltwh.tolist() == [list(box) for box in BOXES]
