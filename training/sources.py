@@ -27,6 +27,7 @@ from training.datasets import (
     read_backgrounds,
     read_clip,
     read_instances,
+    spread,
 )
 from training.readers.folder import read_folder
 from training.readers.index import LAYOUTS, Index, load_index
@@ -239,13 +240,18 @@ def find_indices(source: DataSetSource, data: Path, cache: Path) -> list[Index]:
 def accepted_targets(
     source: DataSetSource, data: Path, cache: Path, frames: FrameFilter
 ) -> list[Target]:
-    """Targets of the data sets of a source with the frames that a filter accepts."""
+    """Targets of the data sets of a source with the frames that a filter accepts.
+
+    Of a longer recording `max_frames` of these, evenly spaced.
+    """
     kept = []
     for target in chain.from_iterable(i.targets for i in find_indices(source, data, cache)):
         shape = target.size[::-1]
-        fits = np.array([frames.accepts(box, shape) for box in target.boxes_ltwh.tolist()])
-        if fits.any():
-            numbers, boxes = target.frames[fits], target.boxes_ltwh[fits]
+        accepted = [frames.accepts(box, shape) for box in target.boxes_ltwh.tolist()]
+        fits = np.flatnonzero(accepted)
+        if len(fits):
+            chosen = fits[spread(len(fits), source.max_frames or len(fits))]
+            numbers, boxes = target.frames[chosen], target.boxes_ltwh[chosen]
             kept.append(dataclasses.replace(target, frames=numbers, boxes_ltwh=boxes))
     return kept
 

@@ -1,6 +1,7 @@
 """From an entry of a recipe to views and tracks, whatever lies on disk."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,8 @@ def test_tracks_of_a_data_set_are_read_where_they_lie(lasot: Path, tmp_path: Pat
     assert tracks[1].boxes_ltwh[1].tolist() == [39, 45, 40, 30]
     assert np.abs(tracks[1].image(1).astype(int) - moving_frame(5, 3)).mean() < 8
     assert not list((tmp_path / 'cache').glob('*/frames.bin'))
+    thinned = load_tracks(replace(source, max_frames=2), lasot, tmp_path / 'cache', COMMON)
+    assert [track.frames.tolist() for track in thinned] == [[1, 6], [1, 6]]
     without = DataSetSource('LaSOT', 'lasot', without='bad.txt')
     assert [t.name for t in accepted_targets(without, lasot, tmp_path / 'cache', COMMON)] == [
         'cat-2'
