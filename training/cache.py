@@ -7,17 +7,19 @@ import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 from tracker_core.benchmark.process_pool import usable_cores
-from training.datasets import DataError
+from training.datasets import DataError, collect
 
+S = TypeVar('S')
+T = TypeVar('T')
 try:
     import fcntl
 except ImportError:  # Windows
@@ -56,14 +58,20 @@ def _lock(file: int, cache: Path) -> None:
         return
 
 
-@contextmanager
-def worker_pool() -> Iterator[ProcessPoolExecutor]:
-    """Processes on all cores, which end with this one; what has not begun is then given up."""
+def call_on_all_cores(work: Callable[[S], T], items: Sequence[S], title: str) -> list[T]:
+    """Results of a module's function, called in other processes, which end with this one.
+
+    A DataError has the messages of all that failed; anything else ends the work at once.
+    """
     with ProcessPoolExecutor(usable_cores(), initializer=_end_with_the_parent) as pool:
+        waiting = [pool.submit(work, item) for item in items]
         try:
-            yield pool
+            for each in tqdm(as_completed(waiting), title, len(items), unit='part', leave=False):
+                if not isinstance(each.exception(), DataError):
+                    each.result()
         finally:
             pool.shutdown(cancel_futures=True)
+    return collect(waiting, lambda each: each.result())
 
 
 def _end_with_the_parent() -> None:

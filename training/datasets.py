@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+S = TypeVar('S')
+T = TypeVar('T')
 Image = NDArray[np.uint8]
 Ltwh = tuple[float, float, float, float]
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png')
@@ -20,6 +22,19 @@ IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png')
 
 class DataError(ValueError):
     """Training data is missing or cannot be used; the message says what to do."""
+
+
+def collect(items: Iterable[S], work: Callable[[S], T]) -> list[T]:
+    """Results of some work; where it fails, one DataError has the messages of all failures."""
+    results, problems = [], []
+    for item in items:
+        try:
+            results.append(work(item))
+        except DataError as error:
+            problems.append(str(error))
+    if problems:
+        raise DataError('\n'.join(dict.fromkeys(problems)))
+    return results
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from tracker_core.synthetic import Scene, SceneSettings
-from training.cache import worker_pool
+from training.cache import call_on_all_cores
 from training.datasets import DataError, Image, find_folders
 from training.frames import load_tracks
 from training.sampling import FrameFilter
@@ -60,9 +59,8 @@ def lay_out_tracks(source: Source, data: Path, frames: FrameFilter) -> list[Rend
     folders = find_folders(data, source.path, source.exclude)
     blocks = [(folder, chosen) for folder in folders for chosen in photograph_blocks(folder)]
     work = partial(_lay_out, settings=SCENES[source.kind], frames=frames)
-    bar = partial(tqdm, desc=f'laying out {source.path}', total=len(blocks), unit='part')
-    with worker_pool() as pool:
-        tracks = list(chain.from_iterable(bar(pool.map(work, blocks), leave=False)))
+    found = call_on_all_cores(work, blocks, f'laying out {source.path}')
+    tracks = list(chain.from_iterable(found))
     if not tracks:
         raise DataError(
             f'no usable target in {data / source.path}: every one was too small, hidden or '

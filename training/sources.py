@@ -7,7 +7,6 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -15,13 +14,13 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-from tqdm import tqdm
 
 from tracker_core.settings import override
-from training.cache import filled_alone, keep_out_of_version_control, worker_pool
+from training.cache import call_on_all_cores, filled_alone, keep_out_of_version_control
 from training.datasets import (
     DataError,
     View,
+    collect,
     count_photographs,
     find_folders,
     read_backgrounds,
@@ -151,15 +150,7 @@ def load_each(
     sources: Iterable[Source], load: Callable[[Source], list[T]]
 ) -> list[tuple[Source, list[T]]]:
     """Load all sources; where some fail, one DataError has the messages of all of them."""
-    loaded, problems = [], []
-    for source in sources:
-        try:
-            loaded.append((source, load(source)))
-        except DataError as error:
-            problems.append(str(error))
-    if problems:
-        raise DataError('\n'.join(problems))
-    return loaded
+    return collect(sources, lambda source: (source, load(source)))
 
 
 def find_parts(source: Source, data: Path, cache: Path, key: list[Any]) -> list[Part]:
@@ -212,17 +203,20 @@ def photograph_blocks(folder: Path) -> Iterator[slice]:
 def store_missing(
     source: Source, parts: Iterable[Part], cache: Path, store: Callable[[Part, Path], None]
 ) -> None:
-    """Store the parts that are not in the cache yet, on all cores; `store` must be a module's."""
+    """Store the parts that are not in the cache yet, on all cores; `store` must be a module's.
+
+    Where some cannot be read, one DataError says so of all of them; the others are stored.
+    """
     parts = list(parts)
     if not _missing(parts, cache):
         return
     with filled_alone(cache):
         missing = _missing(parts, cache)
-        bar = partial(tqdm, desc=f'reading {source.path}', total=len(missing), unit='part')
-        with worker_pool() as pool:
-            waiting = [pool.submit(store, part, cache / part.name) for part in missing]
-            for each in bar(as_completed(waiting), leave=False):
-                each.result()
+        call_on_all_cores(partial(_store, store, cache), missing, f'reading {source.path}')
+
+
+def _store(store: Callable[[Part, Path], None], cache: Path, part: Part) -> None:
+    store(part, cache / part.name)
 
 
 def _missing(parts: list[Part], cache: Path) -> list[Part]:
@@ -234,7 +228,7 @@ def find_indices(source: DataSetSource, data: Path, cache: Path) -> list[Index]:
     keep_out_of_version_control(cache)
     selection = Selection(source.split, _names(source, data), source.visibility)
     roots = find_folders(data, source.path, source.exclude)
-    return [load_index(source.kind, root, selection, cache) for root in roots]
+    return collect(roots, lambda root: load_index(source.kind, root, selection, cache))
 
 
 def accepted_targets(

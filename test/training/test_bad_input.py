@@ -19,6 +19,7 @@ from training import checkpoint
 from training.__main__ import main
 from training.crops import CropSettings, load_source
 from training.datasets import DataError, read_clip, read_instances
+from training.examples import load_examples
 from training.features import ShardWriter, StoredExamples
 from training.frames import load_tracks
 from training.loop import Run
@@ -164,6 +165,16 @@ def test_truncated_frames_are_named(data: Path, tmp_path: Path, keep: int) -> No
     track.file.write_bytes(track.file.read_bytes()[:keep])  # type: ignore[attr-defined]
     with pytest.raises(DataError, match=r'frames\.bin is damaged'):
         track.image(7)
+
+
+def test_missing_files_are_told_together(content: dict[str, Any], data: Path) -> None:
+    for name in ('one', 'two_t1', 'two_t2'):
+        (data / 'train' / name / 'groundtruth.txt').unlink()
+    (data / 'images' / 'photos' / 'annotations.json').unlink()
+    with pytest.raises(DataError) as caught:
+        load_examples(parse_recipe(content))  # type: ignore[arg-type]
+    for name in ('one/ground', 'two_t1/ground', 'two_t2/ground', 'photos/annotations.json'):
+        assert name in str(caught.value)
 
 
 def test_truncated_features_are_named(tmp_path: Path) -> None:

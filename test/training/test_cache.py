@@ -21,12 +21,11 @@ FORK = multiprocessing.get_context('fork')
 #: Fills a cache with work that takes for ever, and says which processes do it.
 BUSY = """
 import os, time
-from training.cache import worker_pool
+from training.cache import call_on_all_cores
 def work(_):
     print(os.getpid(), flush=True)
     time.sleep(600)
-with worker_pool() as pool:
-    list(pool.map(work, range(8)))
+call_on_all_cores(work, range(8), 'sleeping')
 """
 
 
