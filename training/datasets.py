@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 S = TypeVar('S')
 T = TypeVar('T')
@@ -83,8 +85,11 @@ def read_clip(folder: Path, max_frames: int) -> Iterator[View]:
 
     Of a longer clip `max_frames` frames are taken, evenly spaced; frames without target (nan in
     `groundtruth.txt`) are left out. Masks are `mask/000001.png` for the first frame, and so on.
+    Raises DataError where boxes and frames differ in number.
     """
-    boxes = read_boxes(folder / 'groundtruth.txt')
+    path = folder / 'groundtruth.txt'
+    boxes = read_boxes(path)
+    usable = find_usable(boxes, path)
     wanted = set(spread(len(boxes), max_frames))
     video = cv2.VideoCapture(str(folder / 'clip.mp4'))
     if not video.isOpened():
@@ -92,8 +97,8 @@ def read_clip(folder: Path, max_frames: int) -> Iterator[View]:
     try:
         for frame, box in enumerate(boxes):
             if not video.grab():
-                raise DataError(f'{folder}: {len(boxes)} boxes, but the video ends after {frame}')
-            if frame in wanted and np.isfinite(box).all():
+                raise DataError(f'{path}: {len(boxes)} boxes, but the video has {frame} frames')
+            if frame in wanted and usable[frame]:
                 decoded, image = video.retrieve()
                 if not decoded:
                     raise DataError(f'{folder / "clip.mp4"}: frame {frame} cannot be decoded')
@@ -101,6 +106,10 @@ def read_clip(folder: Path, max_frames: int) -> Iterator[View]:
                 mask = _read_mask(folder / 'mask' / f'{frame + 1:06d}.png', image.shape[:2])
                 name = folder.name
                 yield View(name, scene_of(name), frame, image, _as_ltwh(box), mask)
+        further = sum(1 for _ in iter(video.grab, False))
+        if further:
+            frames = len(boxes) + further
+            raise DataError(f'{path}: {len(boxes)} boxes, but the video has {frames} frames')
     finally:
         video.release()
 
@@ -174,9 +183,30 @@ def read_boxes(path: Path) -> NDArray[np.float64]:
     if not path.is_file():
         raise DataError(f'{path} is missing: a sequence needs one box per frame')
     try:
-        return np.loadtxt(path, delimiter=',', ndmin=2).reshape(-1, 4)
+        rows = path.read_text('utf-8').split('\n')
+        boxes = np.loadtxt([*filter(str.strip, rows)] or ['empty'], delimiter=',', ndmin=2)
     except ValueError as error:
         raise DataError(f'{path}: every line must be left,top,width,height ({error})') from error
+    if boxes.shape[1] != 4:
+        count = boxes.shape[1]
+        raise DataError(f'{path}: every line must be left,top,width,height, not {count} numbers')
+    return boxes
+
+
+def find_usable(boxes: NDArray[np.float64], path: Path) -> NDArray[np.bool_]:
+    """Which of the boxes (N, 4) of a file show a target; how many do not is told."""
+    present = np.isfinite(boxes).all(axis=1)
+    sized = (np.nan_to_num(boxes[:, 2:]) > 0).all(axis=1)
+    flat = np.count_nonzero(present & ~sized)
+    tell_unused(path, {'without target': int(np.sum(~present)), 'box without area': int(flat)})
+    return np.logical_and(present, sized)
+
+
+def tell_unused(path: Path, counts: Mapping[str, int]) -> None:
+    """Say how many boxes of a file are not used for which reason, if any."""
+    reasons = ', '.join(f'{count} x {why}' for why, count in counts.items() if count)
+    if reasons:
+        tqdm.write(f'{path}: boxes not used: {reasons}', file=sys.stderr)
 
 
 def read_image(path: Path) -> Image:

@@ -49,14 +49,6 @@ def test_clip_reads_masks_by_frame_number(tmp_path: Path, write_clip: Write) -> 
     assert second.mask is not None and np.array_equal(second.mask, mask)
 
 
-def test_clip_shorter_than_its_boxes_is_an_error(tmp_path: Path, write_clip: Write) -> None:
-    folder = write_clip(tmp_path / 'c', 1)
-    with (folder / 'groundtruth.txt').open('a') as file:
-        file.write('1,2,3,4\n')
-    with pytest.raises(DataError, match='9 boxes, but the video ends after 8'):
-        list(read_clip(folder, 100))
-
-
 def test_photographs_give_polygons_and_mask_values(data: Path) -> None:
     views = list(read_instances(data / 'images' / 'photos'))
     assert len(views) == 6
@@ -94,6 +86,29 @@ def test_bad_boxes_name_file(tmp_path: Path) -> None:
     path.write_text('1,2,3\n1,two,3\n')
     with pytest.raises(DataError, match='must be left,top,width,height'):
         read_boxes(path)
+    path.write_text('1,2,3,4,5,6,7,8\n' * 3)
+    with pytest.raises(DataError, match='must be left,top,width,height, not 8 numbers'):
+        read_boxes(path)
+    path.write_text(' \n')
+    with pytest.raises(DataError, match='must be left,top,width,height'):
+        read_boxes(path)
+
+
+@pytest.mark.parametrize('lines', [5, 11])
+def test_boxes_and_frames_of_a_clip_must_be_as_many(data: Path, lines: int) -> None:
+    path = data / 'train' / 'one' / 'groundtruth.txt'
+    path.write_text('30,45,40,30\n' * lines)
+    with pytest.raises(DataError, match=f'groundtruth.txt: {lines} boxes.* 8 frames'):
+        list(read_clip(path.parent, 100))
+
+
+def test_boxes_that_are_not_used_are_counted(data: Path, capsys) -> None:
+    path = data / 'train' / 'one' / 'groundtruth.txt'
+    rows = ['30,45,40,30'] * 4 + ['nan,nan,nan,nan', '1,1,0,3', '1,1,3,-3', '1,1,0,0']
+    path.write_text('\n'.join(rows))
+    assert [view.frame for view in read_clip(path.parent, 100)] == [0, 1, 2, 3]
+    expected = f'{path}: boxes not used: 1 x without target, 3 x box without area\n'
+    assert capsys.readouterr().err == expected
 
 
 def test_scene_and_spread() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tracker_core.sequence import open_sequence
-from training.datasets import DataError, View, scene_of, spread
+from training.datasets import DataError, View, find_usable, scene_of, spread
 
 
 def read_folder(folder: Path, max_frames: int) -> Iterator[View]:
@@ -20,9 +20,7 @@ def read_folder(folder: Path, max_frames: int) -> Iterator[View]:
     """
     try:
         sequence = open_sequence(folder)
-        usable = np.isfinite(sequence.boxes).all(axis=1)
-        usable &= (np.nan_to_num(sequence.boxes[:, 2:]) > 0).all(axis=1)
-        frames = np.flatnonzero(usable)
+        frames = np.flatnonzero(find_usable(sequence.boxes, folder))
         wanted = set(frames[spread(len(frames), max_frames)].tolist()) if len(frames) else set()
         count = 0
         for count, image in enumerate(sequence.frames, start=1):

@@ -14,7 +14,7 @@ from tracker_core.box import Box
 from tracker_core.camera_image import decode_compressed, decode_raw
 from tracker_core.sequence import VIDEO_SUFFIXES
 from tracker_core.video import VideoFile
-from training.datasets import DataError, Image, View, read_boxes, spread
+from training.datasets import DataError, Image, View, find_usable, read_boxes, spread, tell_unused
 
 BAG_SUFFIXES = ('.mcap', '.db3')
 _RAW = 'sensor_msgs/msg/Image'
@@ -81,8 +81,10 @@ def read_recording(path: Path, max_frames: int, topic: str = '') -> Iterator[Vie
     left,top,width,height per image, nan where the target is absent), or in the recording itself as
     ``tracker_ros/Target`` messages, which belong to the image with the same stamp; those that are
     not TRACKING are left out. Of a longer recording `max_frames` images are taken, evenly spaced.
+    Raises DataError where lines and images differ in number, or no stamp is that of an image.
     """
-    shown = _shown_in_file(path) if box_file(path).is_file() else _shown_in_topics(path)
+    by_stamp = not box_file(path).is_file()
+    shown = _shown_in_topics(path) if by_stamp else _shown_in_file(path)
     labelled = {key for key, targets in shown.items() if targets}
     if not labelled:
         raise DataError(
@@ -91,13 +93,32 @@ def read_recording(path: Path, max_frames: int, topic: str = '') -> Iterator[Vie
         )
     keys = sorted(labelled)
     wanted = {keys[index] for index in spread(len(keys), max_frames).tolist()}
-    by_stamp = not box_file(path).is_file()
+    found = set()
     for number, (stamp, image) in enumerate(_stamped(path, topic)):
         key = stamp if by_stamp else number
+        found.add(key)
         if key in wanted:
             for target, box in shown[key]:
                 name = f'{path.stem}/{target}' if target else path.stem
                 yield View(name, path.stem, number, image, box.as_ltwh())
+    if by_stamp:
+        _check_stamps(path, shown, found)
+    elif len(found) != len(shown):
+        raise DataError(
+            f'{box_file(path)}: {len(shown)} boxes, but {path} has {len(found)} images'
+        )
+
+
+def _check_stamps(path: Path, shown: dict[int, list[Shown]], found: set[int]) -> None:
+    """Say how many boxes belong to no image; DataError where none belongs to one."""
+    count = sum(len(targets) for targets in shown.values())
+    lost = sum(len(targets) for stamp, targets in shown.items() if stamp not in found)
+    if lost == count:
+        raise DataError(
+            f'{path}: none of its {count} boxes has the stamp of one of its {len(found)} images; '
+            'choose another `topic`, or record the images that the tracker got'
+        )
+    tell_unused(path, {'with a stamp that no image has': lost})
 
 
 def box_file(path: Path) -> Path:
@@ -108,10 +129,10 @@ def box_file(path: Path) -> Path:
 def _shown_in_file(path: Path) -> dict[int, list[Shown]]:
     """Boxes by the number of the image."""
     rows = read_boxes(box_file(path))
-    boxes = [Box(*row) for row in rows.tolist()]
+    usable = find_usable(rows, box_file(path)).tolist()
     return {
-        number: [Shown('', box)] if box.is_finite() and min(box.width, box.height) > 0 else []
-        for number, box in enumerate(boxes)
+        number: [Shown('', Box(*row))] if usable[number] else []
+        for number, row in enumerate(rows.tolist())
     }
 
 
@@ -122,12 +143,18 @@ def _shown_in_topics(path: Path) -> dict[int, list[Shown]]:
         return shown
     with _open_bag(path) as bag:
         connections = [each for each in bag.connections if each.msgtype == _TARGET]
+        flat = 0
         for connection, _, data in bag.messages(connections) if connections else ():
             message = bag.deserialize(data, connection.msgtype)
             box = Box(message.left, message.top, message.width, message.height)
-            if message.state == 0 and box.is_finite() and min(box.width, box.height) > 0:
-                target = f'{connection.topic.strip("/")}/{message.target_id}'
-                shown[_nanoseconds(message.header.stamp)].append(Shown(target, box))
+            if message.state != 0:
+                continue
+            if not box.is_finite() or min(box.width, box.height) <= 0:
+                flat += 1
+                continue
+            target = f'{connection.topic.strip("/")}/{message.target_id}'
+            shown[_nanoseconds(message.header.stamp)].append(Shown(target, box))
+    tell_unused(path, {'TRACKING, but without area': flat})
     return shown
 
 
@@ -174,9 +201,11 @@ def _choose(connections: list[Any], topic: str, path: Path) -> Any:
     images = [each for each in connections if each.msgtype in (_RAW, _COMPRESSED)]
     chosen = [each for each in images if not topic or each.topic == topic]
     if len(chosen) != 1:
+        if not images:
+            raise DataError(f'{path} holds no images, that is no {_RAW} or {_COMPRESSED}')
         found = ', '.join(f'{each.topic} ({each.msgcount} images)' for each in images)
         problem = f'has no images on {topic!r}' if topic else 'needs `topic` in its source'
-        raise DataError(f'{path} {problem}; topics with images: {found or "none"}')
+        raise DataError(f'{path} {problem}; topics with images: {found}')
     return chosen[0]
 
 

@@ -33,7 +33,8 @@ WriteBag = Callable[..., Path]
 def write_bag(moving_frame) -> WriteBag:
     """Return the writer of recordings: (folder, storage, topics={name: kind}, boxes=False).
 
-    targets: who is shown in every image, instead of a dog that is now and then absent.
+    targets: who is shown in every image, instead of a dog that is now and then absent. first,
+    late: nanoseconds that are added to the stamps of the boxes of the first and the other images.
     """
     types = get_typestore(Stores.ROS2_JAZZY)
     types.register(get_types_from_msg(_TARGET_DEFINITION, _TARGET))
@@ -63,7 +64,13 @@ def write_bag(moving_frame) -> WriteBag:
         )  # fmt: skip
 
     def write(
-        folder: Path, storage, topics: dict[str, str], boxes: bool = False, targets=()
+        folder: Path,
+        storage,
+        topics: dict[str, str],
+        boxes: bool = False,
+        targets=(),
+        first=0,
+        late=0,
     ) -> Path:
         with Writer(folder, version=9, storage_plugin=storage) as writer:
             for topic, kind in topics.items():
@@ -79,7 +86,9 @@ def write_bag(moving_frame) -> WriteBag:
                 states = (0,) * 6 if targets else (0, 0, 2, 1, 0, 0)
                 for index, state in enumerate(states):
                     for name in targets or ['dog']:
-                        data = types.serialize_cdr(target(index, name, state), _TARGET)
+                        shown = target(index, name, state)
+                        shown.header.stamp.nanosec += late if index else first
+                        data = types.serialize_cdr(shown, _TARGET)
                         writer.write(connection, 10**9 + 50 + index, data)
         return folder
 
@@ -166,7 +175,7 @@ def test_what_cannot_be_used_is_said(tmp_path: Path, write_bag):
     strange = write_bag(tmp_path / 'strange', StoragePlugin.MCAP, {'/camera/image': 'yuv999'})
     with pytest.raises(DataError, match="unknown image encoding 'yuv999'"):
         list(read_frames(strange))
-    with pytest.raises(DataError, match='needs `topic` in its source; topics with images: none'):
+    with pytest.raises(DataError, match='empty holds no images, that is no sensor_msgs'):
         list(read_frames(write_bag(tmp_path / 'empty', StoragePlugin.MCAP, {}, boxes=True)))
 
 
@@ -196,3 +205,23 @@ def test_two_targets_of_a_recording_are_two_sequences(tmp_path: Path, write_bag)
     views = list(read_recording(tmp_path / 'data' / 'bag', 100))
     assert np.array_equal(sequences[1].crops[4], cut_view(views[9], CropSettings()))
     assert tracks[1].boxes_ltwh.tolist() == [list(box) for box in BOXES]
+
+
+def test_stamps_that_no_image_has_are_counted(tmp_path: Path, write_bag, capsys):
+    targets = {'boxes': True, 'targets': ('cat', 'dog')}
+    topics = {'/image': 'rgb8'}
+    bag = write_bag(tmp_path / 'bag', StoragePlugin.MCAP, topics, **targets, late=7)
+    assert [view.frame for view in read_recording(bag, 100)] == [0, 0]
+    expected = 'bag: boxes not used: 10 x with a stamp that no image has\n'
+    assert capsys.readouterr().err.endswith(expected)
+    bag = write_bag(tmp_path / 'none', StoragePlugin.MCAP, topics, **targets, first=7, late=7)
+    with pytest.raises(DataError, match='none of its 12 boxes has the stamp of one of its 6 im'):
+        list(read_recording(bag, 100))
+
+
+@pytest.mark.parametrize('lines', [4, 9])
+def test_a_box_file_must_have_a_line_per_image(tmp_path: Path, write_clip, lines):
+    clip = write_clip(tmp_path / 'c', 1) / 'clip.mp4'
+    clip.with_suffix('.txt').write_text('30,45,40,30\n' * lines)
+    with pytest.raises(DataError, match=rf'clip.txt: {lines} boxes, but .*clip.mp4 has 8 images'):
+        list(read_recording(clip, 100))
