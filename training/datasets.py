@@ -26,6 +26,10 @@ class DataError(ValueError):
     """Training data is missing or cannot be used; the message says what to do."""
 
 
+class UnreadableError(DataError):
+    """An image file is missing or damaged."""
+
+
 def collect(items: Iterable[S], work: Callable[[S], T]) -> list[T]:
     """Results of some work; where it fails, one DataError has the messages of all failures."""
     results, problems = [], []
@@ -211,10 +215,31 @@ def tell_unused(path: Path, counts: Mapping[str, int]) -> None:
 
 def read_image(path: Path) -> Image:
     """Image file as uint8 (H, W, 3) RGB."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    data = path.read_bytes() if path.is_file() else b''
+    check_end(data, path)
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if image is None:
-        raise DataError(f'{path} is missing or no image')
+        raise UnreadableError(f'{path} is missing or no image')
     return as_rgb(image)
+
+
+def check_end(data: bytes, origin: object) -> None:
+    """Raise UnreadableError for a JPEG or PNG that is cut off: decoders make up what is missing.
+
+    Anything may follow its end.
+    """
+    cut_off = False
+    if data.startswith(b'\x89PNG'):
+        cut_off = b'IEND' not in data
+    elif data.startswith(b'\xff\xd8'):
+        place = 2
+        # Whatever stands before the pixels may hold a small picture with an end of its own.
+        while data[place : place + 1] == b'\xff' and data[place + 1 : place + 2] != b'\xda':
+            is_filler = data[place + 1 : place + 2] == b'\xff'
+            place += 1 if is_filler else 2 + int.from_bytes(data[place + 2 : place + 4], 'big')
+        cut_off = data.find(b'\xff\xd9', place) < 0
+    if cut_off:
+        raise UnreadableError(f'{origin} is cut off: its end is missing')
 
 
 def as_rgb(image: Any) -> Image:

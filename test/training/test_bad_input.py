@@ -18,11 +18,12 @@ import yaml
 from training import checkpoint
 from training.__main__ import main
 from training.crops import CropSettings, load_source
-from training.datasets import DataError, read_clip, read_instances
+from training.datasets import DataError, UnreadableError, read_clip, read_image, read_instances
 from training.examples import load_examples
 from training.features import ShardWriter, StoredExamples
 from training.frames import load_tracks
 from training.loop import Run
+from training.readers.folder import read_folder
 from training.recipe import parse_recipe
 from training.sampling import FrameFilter
 from training.sources import Source
@@ -165,6 +166,32 @@ def test_truncated_frames_are_named(data: Path, tmp_path: Path, keep: int) -> No
     track.file.write_bytes(track.file.read_bytes()[:keep])  # type: ignore[attr-defined]
     with pytest.raises(DataError, match=r'frames\.bin is damaged'):
         track.image(7)
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '.png'])
+def test_images_that_are_cut_off_are_refused(data: Path, tmp_path: Path, suffix: str) -> None:
+    whole = (data / 'images' / 'photos' / f'0{suffix}').read_bytes()
+    # A camera writes a small picture before the pixels, and may append anything.
+    preview = b'\xff\xe1\x00\x08\xff\xd8\xff\xd9\x00\x00' if suffix == '.jpg' else b''
+    path = tmp_path / f'image{suffix}'
+    path.write_bytes(whole[:2] + preview + whole[2:] + bytes(5000))
+    assert read_image(path).shape == (120, 160, 3)
+    for share in (0.3, 0.7, 0.95):
+        path.write_bytes((whole[:2] + preview + whole[2:])[: int(share * len(whole))])
+        with pytest.raises(UnreadableError, match=rf'image\{suffix} is cut off'):
+            read_image(path)
+
+
+def test_folder_with_an_image_that_is_cut_off_is_refused(tmp_path: Path, moving_frame) -> None:
+    (tmp_path / 'f').mkdir()
+    (tmp_path / 'f' / 'groundtruth.txt').write_text('30,45,40,30\n')
+    path = tmp_path / 'f' / '1.jpg'
+    coded = cv2.imencode('.jpg', moving_frame(1, 0))[1].tobytes()
+    path.write_bytes(coded)
+    assert len(list(read_folder(tmp_path / 'f', 9))) == 1
+    path.write_bytes(coded[:-900])
+    with pytest.raises(DataError, match=r'1\.jpg is cut off'):
+        list(read_folder(tmp_path / 'f', 9))
 
 
 def test_missing_files_are_told_together(content: dict[str, Any], data: Path) -> None:

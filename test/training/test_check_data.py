@@ -94,9 +94,13 @@ def test_everything_that_is_missing_is_said_at_once(dimp, vos: Path, tmp_path: P
 
 
 def test_unreadable_images_are_found_by_decoding(dimp, vos: Path, tmp_path: Path, capsys):
-    (vos / 'train' / 'JPEGImages' / 'v' / '00004.jpg').write_bytes(b'\xff\xd8 broken')
+    (vos / 'train' / 'JPEGImages' / 'v' / '00004.jpg').write_bytes(b'broken')
+    cut = vos / 'train' / 'JPEGImages' / 'v' / '00003.jpg'
+    cut.write_bytes(cut.read_bytes()[:2000])
     assert run(dimp, tmp_path, '--decode') == 1
-    assert '00004.jpg is missing or no image' in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert '00004.jpg is missing or no image' in error
+    assert '00003.jpg is cut off' in error
 
 
 def test_a_single_sequence_is_enough(dimp, tmp_path: Path):

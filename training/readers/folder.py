@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from tracker_core.sequence import open_sequence
-from training.datasets import DataError, View, find_usable, scene_of, spread
+from tracker_core.video import ImageFolder
+from training.datasets import DataError, View, check_end, find_usable, scene_of, spread
 
 
 def read_folder(folder: Path, max_frames: int) -> Iterator[View]:
@@ -25,6 +26,9 @@ def read_folder(folder: Path, max_frames: int) -> Iterator[View]:
         count = 0
         for count, image in enumerate(sequence.frames, start=1):
             if count - 1 in wanted:
+                if isinstance(sequence.frames, ImageFolder):
+                    path = sequence.frames.paths[count - 1]
+                    check_end(path.read_bytes(), path)
                 left, top, width, height = sequence.boxes[count - 1].tolist()
                 box = (left, top, width, height)
                 yield View(folder.name, scene_of(folder.name), count - 1, image, box)

@@ -14,7 +14,16 @@ from tracker_core.box import Box
 from tracker_core.camera_image import decode_compressed, decode_raw
 from tracker_core.sequence import VIDEO_SUFFIXES
 from tracker_core.video import VideoFile
-from training.datasets import DataError, Image, View, find_usable, read_boxes, spread, tell_unused
+from training.datasets import (
+    DataError,
+    Image,
+    View,
+    check_end,
+    find_usable,
+    read_boxes,
+    spread,
+    tell_unused,
+)
 
 BAG_SUFFIXES = ('.mcap', '.db3')
 _RAW = 'sensor_msgs/msg/Image'
@@ -172,7 +181,10 @@ def _stamped(path: Path, topic: str) -> Iterator[tuple[int, Image]]:
             message = bag.deserialize(data, each.msgtype)
             stamp = _nanoseconds(message.header.stamp)
             try:
-                decode = decode_compressed if each.msgtype == _COMPRESSED else decode_raw
+                is_compressed = each.msgtype == _COMPRESSED
+                if is_compressed:
+                    check_end(bytes(message.data), 'the image')
+                decode = decode_compressed if is_compressed else decode_raw
                 yield stamp, np.ascontiguousarray(decode(message))
             except ValueError as error:
                 raise DataError(f'{path}, {each.topic} at {time} ns: {error}') from error

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets import DataError, Image, View, read_image, spread
+from training.datasets import DataError, Image, UnreadableError, View, read_image, spread
 
 Visibility = Literal['visible', 'clear']
 Flags = NDArray[np.bool_]
@@ -57,7 +57,7 @@ class Target:
         return self.folder / (self.pattern % number if '%' in self.pattern else self.pattern)
 
     def image(self, position: int) -> Image:
-        """Image uint8 (H, W, 3), RGB, at a position; DataError where it cannot be read."""
+        """Image uint8 (H, W, 3), RGB, at a position; UnreadableError where it cannot be."""
         return read_image(self.path(position))
 
     def mask(self, position: int) -> Image | None:
@@ -176,4 +176,4 @@ def _open_image(path: Path) -> Iterator[Any]:
         with ImageFile.open(path) as image:
             yield image
     except OSError as error:
-        raise DataError(f'{path} is missing or no image') from error
+        raise UnreadableError(f'{path} is missing or no image') from error
