@@ -7,10 +7,9 @@ import math
 import platform
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from itertools import zip_longest
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 import torch
@@ -32,19 +31,12 @@ from training.examples import VALIDATION_EPOCH, make_loader
 from training.modules import MODULES, Batch, RecipeModule
 from training.recipe import Recipe, RecipeError, Schedule, as_plain, parse_recipe
 from training.sampling import EpochSampler, SharedSampler
+from training.stopping import StoppedError, signals_noted
 from training.tracking import find_clips, mean_overlaps
 
 
 class DivergedError(RuntimeError):
-    """The loss is not finite."""
-
-
-class StoppedError(RuntimeError):
-    """A signal ended the run; everything is saved."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f'stopped by {signal.Signals(number).name}')
-        self.number = number
+    """The loss or its gradient is not finite."""
 
 
 class _Objective(nn.Module):
@@ -95,6 +87,7 @@ class Run:
         self.epoch = self.position = self.step = 0
         self.examples = 0  # altogether, also in a run whose weights this one started from
         self.best_loss, self.best_overlap = math.inf, 0.0
+        self._told: list[int] = []  # signals that ask for the end
 
     def train(self) -> float:
         """Train to the end of the schedule; returns the last validation loss.
@@ -102,11 +95,12 @@ class Run:
         Raises StoppedError after SIGINT or SIGTERM, having saved the state, and DivergedError.
         """
         value = math.nan
-        with _signals() as stop, joined(self.world), self._board() as board:
+        with signals_noted() as self._told, joined(self.world), self._board() as board:
             self._describe()
             self._objective = self._shared_objective()
             while self.epoch < self.schedule.epochs:
-                self._train_epoch(board, stop)
+                self._train_epoch(board)
+                self.save('last.pt')  # a run that is stopped while it validates does that anew
                 value = self._validate(board)
                 is_best = self._compare(value, self._track(board))
                 self.epoch, self.position = self.epoch + 1, 0
@@ -122,7 +116,7 @@ class Run:
         self.best_overlap = overlap if higher else self.best_overlap
         return higher if self.recipe.tracking.best else lower
 
-    def _train_epoch(self, board: SummaryWriter | None, stop: list[int]) -> None:
+    def _train_epoch(self, board: SummaryWriter | None) -> None:
         """Train on what is left of the current epoch."""
         schedule = self.schedule
         factor = schedule.rate_factor(self.epoch)
@@ -145,12 +139,17 @@ class Run:
                     scalars = {'loss': loss, 'rate': factor, **watched}
                     for name, value in scalars.items():
                         board.add_scalar(f'training/{name}', value, self.step)
-                if self.world.any(bool(stop), self.device):
-                    self.save('last.pt')
-                    raise StoppedError(stop[0] if stop else signal.SIGTERM)
+                self._stop_if_told(save=True)
                 if time.monotonic() - saved > 60 * schedule.checkpoint_minutes:
                     self.save('last.pt')
                     saved = time.monotonic()
+
+    def _stop_if_told(self, *, save: bool = False) -> None:
+        """Raise StoppedError where a signal came to any process; all must ask."""
+        if self.world.any(bool(self._told), self.device):
+            if save:
+                self.save('last.pt')
+            raise StoppedError(self._told[0] if self._told else signal.SIGTERM)
 
     def train_on(self, batch: Batch) -> tuple[float, dict[str, float]]:
         """One step of the optimiser."""
@@ -172,18 +171,20 @@ class Run:
         )
         value = means.pop('')
         if not math.isfinite(value):
-            self._stop_diverged(value, float(loss.detach()), batch)
+            self._stop_diverged(f'the loss is {value}', float(loss.detach()), batch)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         limit = self.schedule.clip_gradient or math.inf
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), limit)
+        norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), limit))
+        if not math.isfinite(norm):
+            self._stop_diverged(f'the norm of the gradient is {norm}', norm, batch)
         self.optimizer.step()
         if self.averaged is not None:
             self.averaged.update_parameters(self.network)
         self.step += 1
         self.position += self.schedule.batch_size
         self.examples += self.schedule.batch_size
-        return value, {**means, 'gradient': float(norm)}
+        return value, {**means, 'gradient': norm}
 
     def _to_device(self, batch: Batch) -> Batch:
         """Batch on the device that trains, with the crops that are made there."""
@@ -191,13 +192,13 @@ class Run:
             return self._frames.cut(batch, self.recipe.areas.size)  # type: ignore[attr-defined]
         return {key: value.to(self.device, non_blocking=True) for key, value in batch.items()}
 
-    def _stop_diverged(self, value: float, own: float, batch: Batch) -> NoReturn:
-        """Keep the batch whose loss is not finite, and raise DivergedError."""
+    def _stop_diverged(self, what: str, own: float, batch: Batch) -> NoReturn:
+        """Keep the batch whose loss or gradient is not finite, and raise DivergedError."""
         name = f'diverged-{self.world.rank}.pt'
         if not math.isfinite(own):
             checkpoint.write(self.folder / name, batch)
         raise DivergedError(
-            f'the loss is {value} in step {self.step + 1} (epoch {self.epoch + 1}): lower the '
+            f'{what} in step {self.step + 1} (epoch {self.epoch + 1}): lower the '
             f'rates in `schedule` or set schedule.clip_gradient; the batch is kept in '
             f'{self.folder / name}, the last checkpoint is unharmed'
         )
@@ -212,7 +213,13 @@ class Run:
         sampler = EpochSampler(VALIDATION_EPOCH, len(self.validation), self.world.rank, step)
         loader = make_loader(self.validation, sampler, self.schedule, step)
         totals: dict[str, float] = {}
-        for number, batch in enumerate(loader):
+        # As often in every process: another one may have an example, and so a batch, more.
+        largest_share = math.ceil(len(self.validation) / step)
+        rounds = math.ceil(largest_share / (self.schedule.batch_size // step))
+        for number, batch in zip_longest(range(rounds), loader):
+            self._stop_if_told()
+            if batch is None:
+                continue
             batch = self._to_device(batch)
             with self._autocast():
                 loss, watched = self.module.loss(network, batch, self.recipe)
@@ -237,7 +244,9 @@ class Run:
             return math.nan
         own = self.clips[self.world.rank :: self.world.size]
         tensors = self.exported_network().state_dict()
-        found = mean_overlaps(self.recipe.tracker, tensors, own, self.device)
+        found = mean_overlaps(self.recipe.tracker, tensors, own, self.device, self._stop_if_told)
+        for _ in range(math.ceil(len(self.clips) / self.world.size) - len(own)):
+            self._stop_if_told()  # as often in every process
         overlaps = self.world.sum({clip.name: 0.0 for clip in self.clips} | found, self.device)
         value = sum(overlaps.values()) / len(overlaps)
         if board is not None:
@@ -379,19 +388,3 @@ def _device(name: str, world: World) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise RecipeError(f'schedule.device {name!r} cannot be used: {error}') from error
     return device
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """List that receives the number of a SIGINT or SIGTERM instead of the process ending."""
-    received: list[int] = []
-
-    def note(number: int, _: FrameType | None) -> None:
-        received.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -82,16 +82,21 @@ def mean_overlaps(
     tensors: Mapping[str, Tensor],
     clips: Sequence[BenchmarkSequence],
     device: torch.device,
+    before_each: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
     """Mean overlap of box and truth by name of the clip, over the frames that show the target.
 
     The tracker is built from a weights file, as it would be later; the global random generators
-    are as they were afterwards.
+    are as they were afterwards. before_each: called before every clip; may raise to end it.
     """
     with TemporaryDirectory() as folder, random_kept():
         path = Path(folder) / 'weights.safetensors'
         weights.save(path, tensors, weights.WeightsInfo(tracker))
-        return {clip.name: _mean_overlap(tracker, path, clip, device) for clip in clips}
+        overlaps = {}
+        for clip in clips:
+            before_each()
+            overlaps[clip.name] = _mean_overlap(tracker, path, clip, device)
+        return overlaps
 
 
 def _mean_overlap(

@@ -76,9 +76,10 @@ def test_full_disk_ends_the_run_and_keeps_the_checkpoint(
     assert ended.returncode == 1
     assert 'Traceback' not in ended.stderr
     (line,) = [each for each in ended.stderr.splitlines() if each.startswith('error: ')]
-    assert 'File too large' in line and 'best.pt' in line
+    assert 'File too large' in line and 'last.pt' in line
     run = tmp_path / 'run'
-    assert checkpoint.load(run / 'last.pt')['epoch'] == 1
+    state = checkpoint.load(run / 'last.pt')  # as it was before the first validation
+    assert (state['epoch'], state['position']) == (0, 2)
     assert not (run / 'best.pt').exists()
     assert [path.name for path in run.iterdir() if '.tmp' in path.name] == []
 
@@ -115,7 +116,7 @@ def test_run_goes_on_from_the_checkpoint_before_the_disk_was_full(
 
     def save(path: Path, state: Any) -> None:
         calls.append(path.name)
-        if len(calls) == 3:  # last.pt of the second epoch; best.pt may come in between
+        if len(calls) == 4:  # last.pt of the second epoch: last.pt twice, then best.pt
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         original(path, state)
 

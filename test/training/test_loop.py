@@ -149,6 +149,30 @@ def test_loss_that_is_not_finite_stops_with_advice(recipe: Recipe, tmp_path: Pat
     assert kept.keys() == {'exemplar', 'search', 'scene'} and len(kept['search']) == 2
 
 
+@pytest.mark.parametrize('limit', [0.0, 1.0])
+def test_gradient_that_is_not_finite_changes_nothing(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: float
+) -> None:
+    original = siamfc.loss
+
+    def loss(network: Any, *others: Any) -> Any:
+        value, watched = original(network, *others)
+        # Adds nothing; its derivative is 0 times infinity.
+        return value + 0 * (network.backbone.conv1[0].weight.sum() * 0).sqrt(), watched
+
+    monkeypatch.setattr(siamfc, 'loss', loss)
+    run = Run(_with(recipe, clip_gradient=limit, average=0.9), tmp_path)
+    before = {name: value.clone() for name, value in run.network.named_parameters()}
+    with pytest.raises(DivergedError, match=r'norm of the gradient is nan in step 1 .*diverged'):
+        run.train()
+    for network in (run.network, run.exported_network()):
+        for name, value in network.named_parameters():
+            assert torch.equal(value, before[name]), name
+    assert not (tmp_path / 'last.pt').exists()
+    kept = torch.load(tmp_path / 'diverged-0.pt', weights_only=True)
+    assert len(kept['search']) == 2
+
+
 def test_gradient_is_clipped_to_the_limit(recipe: Recipe, tmp_path: Path) -> None:
     run = Run(_with(recipe, clip_gradient=1e-3, momentum=0.0, weight_decay=0.0), tmp_path)
     batch = next(iter(make_loader(run.training, EpochSampler(0, 2), run.schedule)))
