@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,8 @@ def find_clips(settings: TrackingSettings, data: Path) -> list[BenchmarkSequence
 
     Raises DataError for a pattern that matches nothing and for clips that cannot be read.
     """
+    if settings.every < 0 or settings.frames < 0:
+        raise DataError('tracking.every and tracking.frames must be at least 0')
     if not settings.every:
         if settings.best:
             raise DataError('tracking.best needs tracking.every and tracking.clips')
@@ -55,11 +58,12 @@ def find_clips(settings: TrackingSettings, data: Path) -> list[BenchmarkSequence
 def _match(patterns: Sequence[str], data: Path) -> list[Path]:
     found: set[Path] = set()
     for pattern in patterns:
-        whole = data.resolve() / pattern  # which is `pattern` itself where that is absolute
+        # An absolute pattern stands for itself; the data folder is no pattern.
+        whole = Path(glob.escape(str(data.resolve()))) / pattern
         inside = whole.relative_to(whole.anchor)
         folders = {path for path in Path(whole.anchor).glob(str(inside)) if path.is_dir()}
         if not folders:
-            raise DataError(f'tracking.clips: no folder matches {whole}')
+            raise DataError(f'tracking.clips: no folder matches {data / pattern}')
         found |= folders
     return sorted(found)
 

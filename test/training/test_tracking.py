@@ -130,6 +130,7 @@ def test_lowest_loss_is_known_to_the_checkpoint_that_runs_go_on_from(
     ('settings', 'message'),
     [
         (TrackingSettings(every=1), 'names no clip'),
+        (TrackingSettings(every=-1), 'at least 0'),
         (TrackingSettings(best=True), 'needs tracking.every'),
         (TrackingSettings(every=1, clips=('train/none*',)), r'no folder matches .*none\*'),
         (TrackingSettings(every=1, clips=('images/photos',)), 'holds no groundtruth.txt'),
@@ -141,6 +142,14 @@ def test_mistakes_are_told_before_training(
 ) -> None:
     with pytest.raises(DataError, match=message):
         find_clips(settings, data)
+
+
+def test_data_folder_is_no_pattern(tmp_path: Path, write_clip: Any) -> None:
+    data = tmp_path / 'data [old]*'
+    write_clip(data / 'train' / 'one', 1, frames=2)
+    for pattern in ('train/o*', 'train/one'):
+        (clip,) = find_clips(TrackingSettings(every=1, clips=(pattern,)), data)
+        assert clip.name == 'one'
 
 
 def test_clip_that_cannot_be_tracked_is_named(data: Path) -> None:
