@@ -12,12 +12,21 @@ from typing import Any, Literal
 import yaml
 
 from tracker_core.settings import override
+from training import strict_yaml
 from training.augmentation import AppearanceSettings, AugmentationSettings
 from training.crops import CropSettings
 from training.dcfst_settings import DCFSTSettings, PairSettings
 from training.dimp_settings import DiMPSettings
 from training.fcot_settings import FCOTAreaSettings, FCOTSettings
 from training.sampling import FrameFilter
+from training.schedules import (
+    DCFSTSchedule,
+    FallingRate,
+    FCOTSchedule,
+    Schedule,
+    SteppedRates,
+    UDTSchedule,
+)
 from training.search_areas import SearchAreaSettings
 from training.siamfc import SiamFCSettings
 from training.sources import Source, parse_source
@@ -27,90 +36,6 @@ from training.udt_settings import UDTSettings
 
 class RecipeError(ValueError):
     """A recipe cannot be used; the message names the key and the valid ones."""
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long, in which portions and where; what else a recipe needs is added by its own."""
-
-    epochs: int = 50
-    examples_per_epoch: int = 0
-    """0: as many as there are sequences."""
-    batch_size: int = 8
-    average: float = 0.0
-    """Decay per step of a running average of the weights, which is then validated and exported
-    (0: none, as published; 0.999 averages over about 1000 steps)."""
-    precision: Literal['float32', 'bfloat16'] = 'float32'
-    warmup_steps: int = 0
-    """Rates rise from zero over this many first steps."""
-    clip_gradient: float = 0.0
-    """Largest norm of the gradient over all parameters (0: no limit)."""
-    device: str = 'auto'
-    workers: int = 1
-    seed: int = 1
-    augment_on_device: bool = False
-    """Whether light, blur, noise and loss of colour are left to the device that trains; what is
-    drawn then depends on the number of processes."""
-    crop_on_device: bool = False
-    """Whether all frames are kept, decoded, in the memory of the device that trains, which then
-    cuts search areas itself and does what `augment_on_device` says. For data that fit there."""
-    render_on_device: bool = False
-    """With `crop_on_device`: whether synthetic sources are rendered there when they are drawn, any
-    of their frames, instead of the `max_frames` that are kept. All scenes are laid out before the
-    training starts: some minutes of one core and 10 GB of memory for 2000."""
-    checkpoint_minutes: float = 5.0
-    validation_examples: int = 400
-
-    def rate_factor(self, epoch: int) -> float:
-        """Learning rates of an epoch relative to those of the first."""
-        return 1.0
-
-
-@dataclass(frozen=True)
-class FallingRate(Schedule):
-    """Stochastic gradient descent whose rate falls geometrically; SiamFC's published values."""
-
-    initial_rate: float = 1e-2
-    final_rate: float = 1e-5
-    """The learning rate falls geometrically, once per epoch, towards this."""
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-
-    def rate_factor(self, epoch: int) -> float:
-        """Fall geometrically (published: by 0.871 per epoch)."""
-        ratio = self.final_rate / self.initial_rate
-        return float((ratio ** (1 / self.epochs)) ** epoch)
-
-
-@dataclass(frozen=True)
-class SteppedSchedule(Schedule):
-    """Rates that are lowered in steps."""
-
-    decay: Literal['steps', 'cosine'] = 'steps'
-    """`steps`: by `step_factor` every `step_epochs` epochs; `cosine`: to zero along a cosine."""
-    step_epochs: int = 15
-    step_factor: float = 0.2
-
-    def rate_factor(self, epoch: int) -> float:
-        """Fall in steps (published) or along a cosine."""
-        if self.decay == 'cosine':
-            return 0.5 + 0.5 * math.cos(math.pi * epoch / self.epochs)
-        return float(self.step_factor ** (epoch // self.step_epochs))
-
-
-@dataclass(frozen=True)
-class SteppedRates(SteppedSchedule):
-    """Adam with a rate per part of the network, lowered in steps; DiMP's published values."""
-
-    batch_size: int = 26
-    examples_per_epoch: int = 26000
-    validation_examples: int = 5000
-    backbone_rate: float = 2e-4
-    """A rate of 0 freezes the part."""
-    features_rate: float = 5e-5
-    initializer_rate: float = 5e-5
-    optimizer_rate: float = 5e-4
-    bb_regressor_rate: float = 1e-3
 
 
 @dataclass(frozen=True)
@@ -126,8 +51,10 @@ class Recipe:
     licence: str = ''
     """Under which terms the weights may be used, for their metadata."""
     held_out: tuple[str, ...] = ()
-    """Scenes that are used for validation only."""
+    """Scenes of the sources that are used for validation only."""
     sources: tuple[Source, ...] = ()
+    validation: tuple[Source, ...] = ()
+    """Sources that are used for validation only, instead of `held_out`."""
     frames: FrameFilter = field(default_factory=FrameFilter)
     schedule: Schedule = field(default_factory=Schedule)
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
@@ -177,18 +104,6 @@ class DiMPRecipe(Recipe):
 
 
 @dataclass(frozen=True)
-class DCFSTSchedule(SteppedSchedule):
-    """Adam with a rate per part of the network; the published values of DCFST-18."""
-
-    epochs: int = 40
-    batch_size: int = 48
-    examples_per_epoch: int = 144000
-    validation_examples: int = 4800
-    location_predictor_rate: float = 5e-3
-    bb_regressor_rate: float = 1e-3
-
-
-@dataclass(frozen=True)
 class DCFSTRecipe(Recipe):
     """Training of DCFST."""
 
@@ -205,37 +120,6 @@ class DCFSTRecipe(Recipe):
 
 
 @dataclass(frozen=True)
-class FCOTSchedule(Schedule):
-    """Adam with a rate per part of the network; the authors' values of the first stage."""
-
-    epochs: int = 70
-    batch_size: int = 40
-    examples_per_epoch: int = 40000
-    validation_examples: int = 5000
-    backbone_rate: float = 2e-5
-    """A rate of 0 freezes the part."""
-    features_rate: float = 5e-5
-    """Of the classifiers' features."""
-    initializer_rate: float = 5e-5
-    """Of the first filters of the classifiers."""
-    optimizer_rate: float = 5e-4
-    """Of the optimisers of classifiers and regressor."""
-    regressor_rate: float = 2e-4
-    """Of the regressor and of the decoder."""
-    decay: Literal['milestones', 'cosine'] = 'milestones'
-    """`milestones`: by `step_factor` after each of these epochs; `cosine`: to zero."""
-    milestones: tuple[int, ...] = (35, 46, 60)
-    step_factor: float = 0.2
-
-    def rate_factor(self, epoch: int) -> float:
-        """Fall at the milestones (published) or along a cosine."""
-        if self.decay == 'cosine':
-            return 0.5 + 0.5 * math.cos(math.pi * epoch / self.epochs)
-        passed = sum(epoch >= milestone for milestone in self.milestones)
-        return float(self.step_factor**passed)
-
-
-@dataclass(frozen=True)
 class FCOTRecipe(Recipe):
     """Training of FCOT."""
 
@@ -247,14 +131,6 @@ class FCOTRecipe(Recipe):
     schedule: FCOTSchedule = field(default_factory=FCOTSchedule)
     settings: FCOTSettings = field(default_factory=FCOTSettings)
     augmentation: AppearanceSettings = field(default_factory=AppearanceSettings)
-
-
-@dataclass(frozen=True)
-class UDTSchedule(FallingRate):
-    """Stochastic gradient descent; the published values for a network that starts anew."""
-
-    batch_size: int = 32
-    weight_decay: float = 5e-5
 
 
 @dataclass(frozen=True)
@@ -292,6 +168,10 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 }
 
 
+#: Keys whose values are lists of sources.
+_SOURCES = ('sources', 'validation')
+
+
 def read_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
     """Read a recipe file and apply changes given as {'section.key' or 'key': value}.
 
@@ -314,11 +194,11 @@ def _read_content(path: Path, extending: tuple[Path, ...] = ()) -> dict[str, Any
     if path in extending:
         raise RecipeError(f'{path} extends itself')
     try:
-        content = yaml.safe_load(path.read_text())
+        content = strict_yaml.load(path.read_text('utf-8'))
     except OSError as error:
         raise RecipeError(f'the recipe {path} cannot be read: {error.strerror}') from error
-    except yaml.YAMLError as error:
-        raise RecipeError(f'{path} is no valid YAML: {error}') from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f'{path} is no valid YAML: {" ".join(str(error).split())}') from error
     if not isinstance(content, dict):
         raise RecipeError(f'{path} must be a mapping of keys to values')
     if 'extends' not in content:
@@ -339,21 +219,23 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 def parse_recipe(content: Mapping[str, Any]) -> Recipe:
     """Build a recipe from plain values as they stand in the YAML file."""
     name = content.get('recipe')
-    if name not in RECIPES:
+    if not isinstance(name, str) or name not in RECIPES:
         raise RecipeError(f'recipe: {name!r} is none of {", ".join(RECIPES)}')
     default = RECIPES[name]()
     names = [f.name for f in dataclasses.fields(default)]
     sections = [n for n in names if dataclasses.is_dataclass(getattr(default, n))]
     try:
-        plain = {k: v for k, v in content.items() if k not in ('sources', *sections)}
+        plain = {k: v for k, v in content.items() if k not in (*_SOURCES, *sections)}
         recipe = override(default, plain)
         changed = {n: override(getattr(default, n), _mapping(content, n)) for n in sections}
-        sources = tuple(_parse_source(entry) for entry in content.get('sources') or ())
+        sources = {name: _parse_sources(content, name) for name in _SOURCES}
     except ValueError as error:
         raise RecipeError(f'recipe: {error}') from error
-    if not sources:
+    if not sources['sources']:
         raise RecipeError('recipe: `sources` is empty: name at least one folder to train on')
-    return dataclasses.replace(recipe, sources=sources, **changed)
+    if recipe.held_out and sources['validation']:
+        raise RecipeError('recipe: `held_out` and `validation` exclude each other: name one')
+    return dataclasses.replace(recipe, **sources, **changed)
 
 
 def as_plain(recipe: Recipe) -> dict[str, Any]:
@@ -368,10 +250,22 @@ def _mapping(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return section
 
 
+def _parse_sources(content: Mapping[str, Any], name: str) -> tuple[Source, ...]:
+    entries = content.get(name) or ()
+    if not isinstance(entries, (list, tuple)):
+        raise ValueError(f'{name} must be a list of sources, not {entries!r}')
+    return tuple(_parse_source(entry) for entry in entries)
+
+
 def _parse_source(entry: Any) -> Source:
     if not isinstance(entry, dict) or not {'path', 'kind'} <= entry.keys():
         raise ValueError(f'every source needs `path` and `kind`, unlike {entry!r}')
-    return parse_source(entry)
+    source = parse_source(entry)
+    if not 0 < source.share < math.inf:
+        raise ValueError(
+            f'the share of the source {source.path!r} must be above 0, not {source.share}'
+        )
+    return source
 
 
 def _listed(value: Any) -> Any:

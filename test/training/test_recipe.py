@@ -1,5 +1,6 @@
 """Recipes are read strictly."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,18 @@ def test_plain_values_and_back(content: dict[str, Any]) -> None:
         ('sources', [], '`sources` is empty'),
         ('sources', [{'path': 'x'}], 'needs `path` and `kind`'),
         ('sources', [{'path': 'x', 'kind': 'films'}], "'clips' or"),
+        ('sources', 3, 'sources must be a list of sources, not 3'),
+        ('sources', [{'path': 'x', 'kind': 'clips', 'share': 0}], "share of the source 'x'"),
+        ('sources', [{'path': 'x', 'kind': 'clips', 'share': -1.0}], 'above 0, not -1.0'),
+        ('validation', [{'path': 'x'}], 'needs `path` and `kind`'),
+        ('validation', [{'path': 'x', 'kind': 'clips'}], 'exclude each other'),
+        ('schedule.epochs', 0, r'schedule\.epochs must be at least 1, not 0'),
+        ('schedule.batch_size', 0, r'schedule\.batch_size must be at least 1, not 0'),
+        ('schedule.workers', -1, r'schedule\.workers must be at least 0, not -1'),
+        ('schedule.average', 1.5, r'schedule\.average must be from 0 to below 1, not 1.5'),
+        ('schedule.clip_gradient', math.nan, r'schedule\.clip_gradient must be at least 0'),
+        ('schedule.initial_rate', 0.0, r'schedule\.initial_rate must be at least 1e-12'),
+        ('recipe', ['siamfc'], "\\['siamfc'\\] is none of siamfc"),
         ('recipe', 'yolo', "'yolo' is none of siamfc, dimp18"),
     ],
 )
@@ -85,6 +98,13 @@ def test_files_that_are_no_recipe(tmp_path: Path) -> None:
     path.write_text('a: [')
     with pytest.raises(RecipeError, match='no valid YAML'):
         read_recipe(path)
+    path.write_bytes(b'\x89PNG\xff\xfe\x00')
+    with pytest.raises(RecipeError, match='no valid YAML'):
+        read_recipe(path)
+    path.write_text('schedule: {epochs: 1}\nschedule:\n  epochs: 2')
+    with pytest.raises(RecipeError, match=r"key 'schedule' stands twice.*line 2") as told:
+        read_recipe(path)
+    assert '\n' not in str(told.value)
     path.write_text('- 1')
     with pytest.raises(RecipeError, match='must be a mapping'):
         read_recipe(path)
