@@ -23,11 +23,12 @@ def load_backbone(recipe: DiMPRecipe) -> ResNet:
     if not path.is_file():
         raise DataError(f'no backbone weights at {path}: correct `backbone` in the recipe')
     network = resnet18() if recipe.recipe.endswith('18') else resnet50()
-    state = torch.load(path, map_location='cpu', weights_only=True)
     unused = ('layer4.', 'fc.')
-    state = {k: v.float() for k, v in state.items() if not k.startswith(unused)}
     try:
+        state = torch.load(path, map_location='cpu', weights_only=True)
+        state = {k: v.float() for k, v in state.items() if not k.startswith(unused)}
         network.load_state_dict(state)
-    except RuntimeError as error:
-        raise DataError(f'{path} is not the backbone of {recipe.recipe}: {error}') from error
+    except Exception as error:  # of many kinds: the file may hold anything
+        gist = str(error).strip().partition('\n')[0]
+        raise DataError(f'{path} is not the backbone of {recipe.recipe}: {gist}') from error
     return network
