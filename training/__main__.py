@@ -30,10 +30,10 @@ examples:
   python -m training throughput config/training/siamfc.yaml --steps 20
   python -m training config/training/udt.yaml --data my_bag.mcap
   torchrun --nproc-per-node=2 -m training config/training/siamfc.yaml
-  python -m training export runs/siamfc/last.pt --output mine.safetensors
+  python -m training export runs/siamfc --output mine.safetensors
   python -m training calibrate mine.safetensors clips/a clips/b clips/c
 
-Ctrl-C saves the run; --resume goes on exactly where it stopped.
+Ctrl-C saves the run, a second one ends it at once; --resume goes on exactly where it stopped.
 """
 
 
@@ -80,28 +80,34 @@ def _train(arguments: list[str]) -> int:
     elif options.start_from:
         run.start_from(options.start_from, tuple(options.fresh))
     try:
-        run.train()
+        run.train(profile=options.profile)
     except StoppedError as stopped:
-        print(f'{stopped}; go on with --resume {folder / "last.pt"}', file=sys.stderr)
+        text = f'{stopped}; go on with --resume {folder / "last.pt"}'
+        run.log.note(text)
+        print(text, file=sys.stderr)
         return 128 + stopped.number
-    print(f'done: {folder / "last.pt"}; export it with: python -m training export')
+    run.log.say(f'done; export the weights with: python -m training export {folder}')
     return 0
 
 
 def _export(arguments: list[str]) -> int:
-    from training.export import export
+    from training.export import export, find_checkpoint
 
     parser = argparse.ArgumentParser(
         prog='python -m training export',
-        description='Write the weights of a checkpoint in the format build_tracker() loads.',
+        description='Write the weights of a run in the format build_tracker() loads.',
     )
     parser.add_argument(
         'checkpoints',
         type=Path,
         nargs='+',
-        help='last.pt or best.pt of a run; of several, where each trained other parts',
+        metavar='RUN',
+        help='folder of a run, of which best.pt is taken or else last.pt, or a checkpoint; '
+        'several where each trained other parts',
     )
-    parser.add_argument('--output', type=Path, required=True, help='.safetensors file to write')
+    parser.add_argument(
+        '--output', type=Path, help='.safetensors file (default: named after the tracker, in RUN)'
+    )
     parser.add_argument(
         '--max-megabytes',
         type=float,
@@ -109,8 +115,9 @@ def _export(arguments: list[str]) -> int:
     )
     options = parser.parse_args(arguments)
     limit = options.max_megabytes
-    export(options.checkpoints, options.output, None if limit is None else int(limit * 1e6))
-    print(f'wrote {options.output}')
+    sources = [find_checkpoint(path) for path in options.checkpoints]
+    written = export(sources, options.output, None if limit is None else int(limit * 1e6))
+    print(f'wrote {written} from {", ".join(map(str, sources))}')
     return 0
 
 
@@ -227,6 +234,11 @@ def _train_parser() -> argparse.ArgumentParser:
         default=[],
         metavar='PART',
         help='with --start-from: a part that begins anew, e.g. regressor_72; may be repeated',
+    )
+    parser.add_argument(
+        '--profile',
+        action='store_true',
+        help='also write where the time of some steps goes into the folder of the run',
     )
     return parser
 

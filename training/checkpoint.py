@@ -82,6 +82,12 @@ def load(path: Path) -> dict[str, Any]:
     return state
 
 
+def tracker_of(state: Mapping[str, Any]) -> str:
+    """Name of the tracker whose network a checkpoint holds."""
+    recipe = state['recipe']
+    return str(recipe.get('network', recipe['recipe']))
+
+
 def seed_random(seed: int) -> None:
     """Set the random generators of torch, numpy and Python for a new run."""
     torch.manual_seed(seed)

@@ -17,6 +17,8 @@ import torch
 import torch.distributed as processes
 from torch import Tensor
 
+from training.recipe import RecipeError
+
 #: What was exchanged last, see `_let_go`.
 _exchanged: deque[Tensor] = deque(maxlen=8)
 
@@ -64,16 +66,37 @@ def find_world() -> World:
     return World(rank, size, local_rank)
 
 
+def choose_device(name: str, world: World) -> torch.device:
+    """Device of this process; `auto` is a GPU where there is one. A GPU becomes the current one.
+
+    A name without a number means the GPU that this process has on its machine. Raises RecipeError
+    where the device cannot be used.
+    """
+    if name == 'auto':
+        name = 'cuda' if torch.cuda.is_available() else 'cpu'
+    try:
+        device = torch.device(name)
+        if device.type == 'cuda':
+            if world.size > 1 and device.index is not None:
+                raise RecipeError(
+                    f'schedule.device {name!r} is one GPU for {world.size} processes: use `cuda`'
+                )
+            number = world.local_rank if device.index is None else device.index
+            device = torch.device('cuda', number)
+            torch.cuda.set_device(device)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise RecipeError(f'schedule.device {name!r} cannot be used: {error}') from error
+    return device
+
+
 @contextmanager
-def joined(world: World) -> Iterator[None]:
-    """Connection to the other processes, if there are any."""
+def joined(world: World, device: torch.device) -> Iterator[None]:
+    """Connection to the other processes, if there are any; device: the one of this process."""
     if world.size == 1 or processes.is_initialized():
         yield
         return
-    has_gpu = torch.cuda.is_available()
-    if has_gpu:
-        torch.cuda.set_device(world.local_rank)
-    processes.init_process_group('nccl' if has_gpu else 'gloo')
+    processes.init_process_group('nccl' if device.type == 'cuda' else 'gloo')
     try:
         yield
     finally:

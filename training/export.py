@@ -14,23 +14,35 @@ from training import checkpoint, udt
 from training.checkpoint import CheckpointError
 
 
-def export(sources: Sequence[Path], target: Path, max_bytes: int | None = None) -> Path:
-    """Write the weights of a checkpoint as fp16 safetensors with their origin.
+def find_checkpoint(path: Path) -> Path:
+    """Checkpoint that a path names: of the folder of a run `best.pt`, or else `last.pt`."""
+    if not path.is_dir():
+        return path
+    best = path / 'best.pt'
+    return best if best.is_file() else path / 'last.pt'
 
-    Of runs that each trained other parts of one network, all checkpoints are given: every part is
-    taken from the run that trained it. A file of more than `max_bytes` has its largest tensors in
-    8 bits. Raises CheckpointError where the checkpoints do not fit together.
+
+def export(
+    sources: Sequence[Path], target: Path | None = None, max_bytes: int | None = None
+) -> Path:
+    """Write the weights of a checkpoint as fp16 safetensors with their origin; returns the file.
+
+    target: if None it has the name of the tracker and lies beside the first checkpoint. Of runs
+    that each trained other parts of one network, all checkpoints are given: every part is taken
+    from the run that trained it. A file of more than `max_bytes` has its largest tensors in 8
+    bits. Raises CheckpointError where the checkpoints do not fit together.
     """
     states = [checkpoint.load(source) for source in sources]
     first = states[0]['recipe']
     info = weights.WeightsInfo(
-        tracker=first.get('network', first['recipe']),
+        tracker=checkpoint.tracker_of(states[0]),
         training_data=tuple(first['training_data']),
         licence=first['licence'] or 'unknown',
         notes='; '.join(_describe(state) for state in states),
     )
     if first['recipe'] == 'udt':
         info = _after(weights.read_info(udt.starting_weights(first['weights'])), info)
+    target = target or sources[0].parent / f'{info.tracker}{weights.SUFFIX}'
     return weights.save(target, _merge(states), info, max_bytes=max_bytes)
 
 
@@ -69,9 +81,10 @@ def _prefixes(state: dict[str, Any]) -> tuple[str, ...]:
 
 def _describe(state: dict[str, Any]) -> str:
     recipe = state['recipe']
+    held_out = (*recipe['held_out'], *(each['path'] for each in recipe.get('validation', ())))
     schedule, parts = recipe['schedule'], recipe['settings'].get('parts', ())
     return (
         f'{", ".join(parts) or "all"}: {state["examples"]} training examples, {state["step"]} '
         f'steps in batches of {schedule["batch_size"]}, {state["epoch"]} of {schedule["epochs"]} '
-        f'epochs; held out for validation: {", ".join(recipe["held_out"]) or "nothing"}'
+        f'epochs; held out for validation: {", ".join(held_out) or "nothing"}'
     )

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import math
-import platform
+import shlex
 import signal
+import sys
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from itertools import zip_longest
 from pathlib import Path
 from typing import NoReturn
 
 import torch
-import yaml
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-import tracker_core
 from tracker_core import weights
-from tracker_core.atomic import replacing
-from training import checkpoint
+from training import checkpoint, records
 from training.device_augmentation import augment, without_appearance
 from training.device_crops import place_all
-from training.distributed import World, find_world, joined
+from training.distributed import choose_device, find_world, joined
 from training.examples import VALIDATION_EPOCH, make_loader
 from training.modules import MODULES, Batch, RecipeModule
+from training.profiling import steps_profiled
 from training.recipe import Recipe, RecipeError, Schedule, as_plain, parse_recipe
 from training.sampling import EpochSampler, SharedSampler
 from training.stopping import StoppedError, signals_noted
 from training.tracking import find_clips, mean_overlaps
+from training.validation import load_both
 
 
 class DivergedError(RuntimeError):
@@ -65,14 +65,16 @@ class Run:
                 f'schedule.batch_size {self.schedule.batch_size} cannot be shared equally by '
                 f'{self.world.size} processes'
             )
-        self.device = _device(self.schedule.device, self.world)
+        self.device = choose_device(self.schedule.device, self.world)
         checkpoint.seed_random(self.schedule.seed)
-        self.module, load_examples = MODULES[recipe.recipe]
+        self.module, load = MODULES[recipe.recipe]
         crops = self.schedule.crop_on_device
         self._changes_light = crops or self.schedule.augment_on_device
-        examples = load_examples(without_appearance(recipe) if self._changes_light else recipe)
+        drawn = without_appearance(recipe) if self._changes_light else recipe
+        examples = load_both(load, drawn, self.world.size)
         self.training, self.validation = examples
         self._frames = place_all(examples, self.device) if crops else None
+        self.log = records.RunLog(folder, silent=not self.world.is_first)
         self.clips = find_clips(recipe.tracking, Path(recipe.data))
         network = self.module.build_network(recipe).to(self.device)
         if self.world.size > 1 and self.device.type == 'cuda':
@@ -88,14 +90,21 @@ class Run:
         self.examples = 0  # altogether, also in a run whose weights this one started from
         self.best_loss, self.best_overlap = math.inf, 0.0
         self._told: list[int] = []  # signals that ask for the end
+        self._after_step: Callable[[], None] = lambda: None
 
-    def train(self) -> float:
-        """Train to the end of the schedule; returns the last validation loss.
+    def train(self, *, profile: bool = False) -> float:
+        """Train to the end of the schedule; returns the last validation loss, or nan.
 
-        Raises StoppedError after SIGINT or SIGTERM, having saved the state, and DivergedError.
+        profile: whether to write down where the time of some steps goes. Raises StoppedError after
+        SIGINT or SIGTERM, having saved the state, and DivergedError.
         """
         value = math.nan
-        with signals_noted() as self._told, joined(self.world), self._board() as board:
+        with (
+            signals_noted() as self._told,
+            joined(self.world, self.device),
+            self._board() as board,
+            self._profiler(profile) as self._after_step,
+        ):
             self._describe()
             self._objective = self._shared_objective()
             while self.epoch < self.schedule.epochs:
@@ -110,11 +119,13 @@ class Run:
         return value
 
     def _compare(self, loss: float, overlap: float) -> bool:
-        """Note the best validation so far; returns whether it is this one."""
+        """Note the best validation so far; returns whether this one is to be `best.pt`."""
         lower, higher = loss < self.best_loss, overlap > self.best_overlap
         self.best_loss = loss if lower else self.best_loss
         self.best_overlap = overlap if higher else self.best_overlap
-        return higher if self.recipe.tracking.best else lower
+        if self.recipe.tracking.best:
+            return higher
+        return lower or self.validation is None  # the last is the best that is known
 
     def _train_epoch(self, board: SummaryWriter | None) -> None:
         """Train on what is left of the current epoch."""
@@ -125,7 +136,8 @@ class Run:
             self.epoch, len(self.training), schedule.batch_size, self.position, share
         )
         loader = make_loader(self.training, sampler, schedule, self.world.size)
-        saved = time.monotonic()
+        started = saved = time.monotonic()
+        losses: list[float] = []
         title = f'epoch {self.epoch + 1}/{schedule.epochs}'
         self.module.start_training(self.network, self.recipe)
         silent = not self.world.is_first
@@ -134,6 +146,8 @@ class Run:
         ) as progress:
             for batch in progress:
                 loss, watched = self.train_on(batch)
+                losses.append(loss)
+                self._after_step()
                 if board is not None and self.step % 20 == 0:
                     progress.set_postfix(loss=f'{loss:.3f}', rate=f'{factor:.1e}')
                     scalars = {'loss': loss, 'rate': factor, **watched}
@@ -143,6 +157,11 @@ class Run:
                 if time.monotonic() - saved > 60 * schedule.checkpoint_minutes:
                     self.save('last.pt')
                     saved = time.monotonic()
+        if losses:
+            self.log.say(
+                f'{title}: training loss {sum(losses) / len(losses):.4f} in {len(losses)} steps, '
+                f'{time.monotonic() - started:.0f} s, rates x {factor:.3g}'
+            )
 
     def _stop_if_told(self, *, save: bool = False) -> None:
         """Raise StoppedError where a signal came to any process; all must ask."""
@@ -234,8 +253,7 @@ class Run:
                 board.add_scalar(f'validation/{name}', value, self.step)
             board.flush()
         text = ', '.join(f'{name} {value:.4f}' for name, value in means.items())
-        if self.world.is_first:
-            tqdm.write(f'epoch {self.epoch + 1}: validation {text}')
+        self.log.say(f'epoch {self.epoch + 1}: validation {text}')
         return means['loss']
 
     def _track(self, board: SummaryWriter | None) -> float:
@@ -253,9 +271,8 @@ class Run:
             for name, overlap in {'mean': value, **overlaps}.items():
                 board.add_scalar(f'tracking/{name}', overlap, self.step)
             board.flush()
-        if self.world.is_first:
-            count = len(overlaps)
-            tqdm.write(f'epoch {self.epoch + 1}: mean overlap {value:.4f} in {count} clips')
+        count = len(overlaps)
+        self.log.say(f'epoch {self.epoch + 1}: mean overlap {value:.4f} in {count} clips')
         return value
 
     def _draw(self, board: SummaryWriter, network: nn.Module, batch: Batch) -> None:
@@ -315,14 +332,15 @@ class Run:
 
         path: checkpoint of a run, or a weights file (.safetensors) such as a shipped one. fresh:
         parts of the network, by the beginnings of their names, that stay as they were drawn.
-        Raises RecipeError for one that does not exist.
+        Raises RecipeError for one that does not exist, WeightsError for another network's file.
         """
         drawn = self._tensors_of(fresh)
         if path.suffix == weights.SUFFIX:
-            weights.load_into(self.network, path, self.recipe.recipe)
+            weights.load_into(self.network, path, self.recipe.tracker)
         else:
             state = checkpoint.load(path)
-            self.network.load_state_dict(state['exported'])
+            of = f'{path}, a checkpoint of {checkpoint.tracker_of(state)},'
+            weights.load_tensors(self.network, state['exported'], of)
             self.examples = state['examples']
         self.network.load_state_dict(drawn, strict=False)
         self.averaged = _averaged(self.network, self.schedule)
@@ -349,27 +367,23 @@ class Run:
             return objective
         return DistributedDataParallel(objective)
 
+    def _profiler(self, wanted: bool) -> AbstractContextManager[Callable[[], None]]:
+        if wanted and self.world.is_first:
+            return steps_profiled(self.folder, self.device, self.log.say)
+        return nullcontext(lambda: None)
+
+    def _describe(self) -> None:
+        """Write down what is run, and say what decides which checkpoint is the best."""
+        if not self.world.is_first:
+            return
+        records.describe(self.folder, self.recipe, self.world.size)
+        self.log.note(f'step {self.step} on: {shlex.join(sys.argv)}')
+        if self.validation is None and not self.recipe.tracking.best:
+            self.log.say('no validation (`validation` or `held_out`): best.pt is as last.pt')
+
     def _autocast(self) -> torch.autocast:
         enabled = self.schedule.precision == 'bfloat16'
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
-
-    def _describe(self) -> None:
-        """Write recipe and versions into the run folder."""
-        if not self.world.is_first:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump(as_plain(self.recipe), sort_keys=False)
-        with replacing(self.folder / 'recipe.yaml') as path:
-            path.write_text(text)
-        versions = {
-            'tracker_core': tracker_core.__version__,
-            'torch': torch.__version__,
-            'python': platform.python_version(),
-            'threads': torch.get_num_threads(),
-            'processes': self.world.size,
-        }
-        with replacing(self.folder / 'versions.json') as path:
-            path.write_text(json.dumps(versions, indent=2))
 
 
 def _averaged(network: nn.Module, schedule: Schedule) -> AveragedModel | None:
@@ -377,14 +391,3 @@ def _averaged(network: nn.Module, schedule: Schedule) -> AveragedModel | None:
         return None
     decay = get_ema_multi_avg_fn(schedule.average)  # type: ignore[no-untyped-call]
     return AveragedModel(network, multi_avg_fn=decay, use_buffers=True)
-
-
-def _device(name: str, world: World) -> torch.device:
-    if name == 'auto':
-        name = f'cuda:{world.local_rank}' if torch.cuda.is_available() else 'cpu'
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise RecipeError(f'schedule.device {name!r} cannot be used: {error}') from error
-    return device

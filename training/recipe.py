@@ -228,14 +228,14 @@ def parse_recipe(content: Mapping[str, Any]) -> Recipe:
         plain = {k: v for k, v in content.items() if k not in (*_SOURCES, *sections)}
         recipe = override(default, plain)
         changed = {n: override(getattr(default, n), _mapping(content, n)) for n in sections}
-        sources = {name: _parse_sources(content, name) for name in _SOURCES}
+        sources, validation = (_parse_sources(content, name) for name in _SOURCES)
     except ValueError as error:
         raise RecipeError(f'recipe: {error}') from error
-    if not sources['sources']:
+    if not sources:
         raise RecipeError('recipe: `sources` is empty: name at least one folder to train on')
-    if recipe.held_out and sources['validation']:
+    if recipe.held_out and validation:
         raise RecipeError('recipe: `held_out` and `validation` exclude each other: name one')
-    return dataclasses.replace(recipe, **sources, **changed)
+    return dataclasses.replace(recipe, sources=sources, validation=validation, **changed)
 
 
 def as_plain(recipe: Recipe) -> dict[str, Any]:

@@ -6,10 +6,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import profile
 
 from training.examples import make_loader
 from training.loop import Run
+from training.profiling import activities_of, write_trace
 from training.recipe import Recipe, RecipeError
 from training.sampling import SharedSampler
 
@@ -61,13 +62,7 @@ def trace(recipe: Recipe, folder: Path, steps: int = 3) -> str:
     batches = iter(make_loader(run.training, sampler, recipe.schedule))
     run.module.start_training(run.network, recipe)
     run.train_on(next(batches))
-    activities = [ProfilerActivity.CPU]
-    if run.device.type == 'cuda':
-        activities.append(ProfilerActivity.CUDA)
-    with profile(activities=activities) as record:
+    with profile(activities=activities_of(run.device)) as record:
         for _ in range(min(steps, len(sampler) // recipe.schedule.batch_size - 1)):
             run.train_on(next(batches))
-    folder.mkdir(parents=True, exist_ok=True)
-    record.export_chrome_trace(str(folder / 'trace.json'))
-    order = f'self_{run.device.type}_time_total'
-    return str(record.key_averages().table(sort_by=order, row_limit=15))
+    return write_trace(record, folder, run.device)

@@ -157,6 +157,36 @@ def test_end_waits_until_nothing_exchanged_is_held() -> None:
     distributed._exchanged.clear()
 
 
+@pytest.mark.parametrize(
+    ('name', 'size', 'expected'),
+    [('auto', 2, 'cuda:1'), ('cuda', 2, 'cuda:1'), ('cuda:0', 1, 'cuda:0'), ('cpu', 2, 'cpu')],
+)
+def test_every_process_has_a_device_and_what_joins_such_devices(
+    monkeypatch: pytest.MonkeyPatch, name: str, size: int, expected: str
+) -> None:
+    calls: list[Any] = []
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'set_device', lambda device: calls.append(str(device)))
+    monkeypatch.setattr(torch, 'zeros', lambda *_, device: calls.append(f'used {device}'))
+    group = distributed.processes
+    monkeypatch.setattr(group, 'init_process_group', lambda backend: calls.append(backend))
+    monkeypatch.setattr(group, 'destroy_process_group', lambda: None)
+    world = World(rank=size - 1, size=size, local_rank=size - 1)
+    device = distributed.choose_device(name, world)
+    with distributed.joined(world, device):
+        pass
+    is_gpu = expected != 'cpu'
+    chosen = [expected] if is_gpu else []
+    joined = [] if size == 1 else ['nccl' if is_gpu else 'gloo']
+    assert str(device) == expected
+    assert calls == [*chosen, f'used {expected}', *joined]
+
+
+def test_one_gpu_is_not_for_several_processes() -> None:
+    with pytest.raises(RecipeError, match="'cuda:0' is one GPU for 2 processes"):
+        distributed.choose_device('cuda:0', World(1, 2, 1))
+
+
 def test_batch_norms_of_processes_with_gpus_are_joined(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,7 +201,7 @@ def test_batch_norms_of_processes_with_gpus_are_joined(
     alone = loop.Run(_recipe(tmp_path), tmp_path)
     monkeypatch.setenv('WORLD_SIZE', '2')
     on_cpu = loop.Run(_recipe(tmp_path), tmp_path)
-    monkeypatch.setattr(loop, '_device', lambda *_: torch.device('cuda'))
+    monkeypatch.setattr(loop, 'choose_device', lambda *_: torch.device('cuda'))
     monkeypatch.setattr(nn.Module, 'to', lambda self, *_, **__: self)
     on_gpu = loop.Run(_recipe(tmp_path), tmp_path)
     kinds = [type(run.network[1]) for run in (alone, on_cpu, on_gpu)]

@@ -1,7 +1,6 @@
 """The loop: exact resume, stopping, checkpoints, clear errors."""
 
 import dataclasses
-import json
 import math
 import os
 import signal
@@ -112,9 +111,11 @@ def test_training_learns_and_leaves_its_records(
     Run(recipe, tmp_path / 'run').train()
     assert sum(losses[-4:]) < 0.9 * sum(losses[:4])
     names = {path.name.split('.')[0] for path in (tmp_path / 'run').iterdir()}
-    assert names == {'last', 'recipe', 'versions', 'events'}
-    versions = json.loads((tmp_path / 'run' / 'versions.json').read_text())
-    assert versions['torch'] == torch.__version__
+    assert names == {'last', 'best', 'recipe', 'versions', 'events', 'log'}
+    # Nothing tells which checkpoint is the best one.
+    best, last = (checkpoint.load(tmp_path / 'run' / name) for name in ('best.pt', 'last.pt'))
+    assert best['epoch'] == last['epoch'] == 5
+    assert 'no validation' in (tmp_path / 'run' / 'log.txt').read_text()
 
 
 def test_validation_draws_what_it_sees(recipe: Recipe, tmp_path: Path) -> None:
@@ -234,6 +235,14 @@ def test_weights_of_another_tracker_are_no_start(recipe: Recipe, tmp_path: Path)
     path = tmp_path / 'other.safetensors'
     weights.save(path, {'a': torch.ones(1)}, weights.WeightsInfo(tracker='kcf'))
     with pytest.raises(weights.WeightsError, match="weights of 'kcf', not of 'siamfc'"):
+        Run(recipe, tmp_path).start_from(path)
+
+
+def test_checkpoint_of_another_network_is_no_start(recipe: Recipe, tmp_path: Path) -> None:
+    path = tmp_path / 'other.pt'
+    state = {'network': {}, 'recipe': {'recipe': 'dimp18'}, 'exported': {'a': torch.ones(1)}}
+    checkpoint.save(path, state)
+    with pytest.raises(weights.WeightsError, match=r'a checkpoint of dimp18, belongs to'):
         Run(recipe, tmp_path).start_from(path)
 
 

@@ -1,5 +1,6 @@
 """The command line, from a recipe to a tracker that loads the exported weights."""
 
+import json
 import os
 import signal
 import subprocess
@@ -31,7 +32,7 @@ def test_train_then_export_then_track(recipe: str, tmp_path: Path, moving_frame:
     target = tmp_path / 'weights.safetensors'
     changes = ['--set', 'augmentation.flip=0.5', '--set', 'schedule.final_rate=1e-3']
     assert main([recipe, *changes]) == 0
-    assert main(['export', str(tmp_path / 'run' / 'last.pt'), '--output', str(target)]) == 0
+    assert main(['export', str(tmp_path / 'run'), '--output', str(target)]) == 0
     info = weights.read_info(target)
     assert (info.tracker, info.licence) == ('siamfc', 'tests only')
     assert info.training_data == ('two clips',)
@@ -43,6 +44,35 @@ def test_train_then_export_then_track(recipe: str, tmp_path: Path, moving_frame:
     saved = yaml.safe_load((tmp_path / 'run' / 'recipe.yaml').read_text())
     assert saved['augmentation']['flip'] == 0.5
     assert saved['schedule']['final_rate'] == 0.001
+
+
+def test_export_of_a_run_takes_the_best_and_names_the_file(
+    recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / 'run'
+    assert main([recipe]) == 0
+    assert f'python -m training export {run}\n' in capsys.readouterr().out
+    for name in ('best.pt', 'last.pt'):
+        assert main(['export', str(run)]) == 0
+        told = capsys.readouterr().out
+        assert told == f'wrote {run / "siamfc.safetensors"} from {run / name}\n'
+        (run / name).unlink()
+    assert weights.read_info(run / 'siamfc.safetensors').tracker == 'siamfc'
+    assert main(['export', str(run)]) == 1
+    assert f'no checkpoint at {run / "last.pt"}' in capsys.readouterr().err
+
+
+def test_profile_of_some_steps(recipe: str, tmp_path: Path) -> None:
+    steps = ['--set', 'schedule.examples_per_epoch=16']
+    assert main([recipe, *steps, '--profile']) == 0
+    run = tmp_path / 'run'
+    assert 'convolution' in (run / 'profile.txt').read_text()
+    assert json.loads((run / 'trace.json').read_text())['traceEvents']
+    assert 'profile of 3 steps' in (run / 'log.txt').read_text()
+    short = tmp_path / 'short'
+    assert main([recipe, '--output', str(short), '--profile']) == 0
+    assert 'no profile: the run had fewer than 8 steps' in (short / 'log.txt').read_text()
+    assert not (short / 'trace.json').exists()
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
@@ -96,6 +126,8 @@ def test_earlier_run_is_not_overwritten(
         (['--set', 'schedule.epochs'], 'write KEY=VALUE'),
         (['--set', 'held_out=[a'], "'[a' is no valid YAML"),
         (['--resume', 'nothing.pt'], 'no checkpoint at nothing.pt'),
+        (['--set', 'schedule.batch_size=0'], 'schedule.batch_size must be at least 1, not 0'),
+        (['--set', 'schedule.examples_per_epoch=1'], 'do not fill one batch of 2'),
         (['--fresh', 'head'], 'leaves out a part of --start-from FILE, which is missing'),
     ],
 )

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from training import checkpoint, loop, siamfc
+from training import checkpoint, siamfc
+from training.distributed import World
 from training.loop import Run
 from training.recipe import parse_recipe
 from training.stopping import StoppedError, signals_noted
@@ -102,10 +103,10 @@ def test_processes_ask_as_often_in_validation(
     asked = []
     for rank in range(2):
         run = Run(parse_recipe(content), tmp_path)
-        run.world = loop.World(rank, 2)
+        run.world = World(rank, 2)
         calls: list[bool] = []
-        monkeypatch.setattr(loop.World, 'any', lambda *_, calls=calls: bool(calls.append(True)))
-        monkeypatch.setattr(loop.World, 'sum', lambda _, values, __: dict(values))
+        monkeypatch.setattr(World, 'any', lambda *_, calls=calls: bool(calls.append(True)))
+        monkeypatch.setattr(World, 'sum', lambda _, values, __: dict(values))
         run._validate(None)
         asked.append(len(calls))
     assert asked == [3, 3]

@@ -193,6 +193,17 @@ def test_recordings_can_be_held_out(udt_content: dict[str, Any], tmp_path: Path)
     assert np.isfinite(Run(_parse(content), tmp_path / 'run').train())
 
 
+def test_run_starts_from_weights_of_its_network(
+    udt_content: dict[str, Any], tmp_path: Path, start: Path
+) -> None:
+    run = Run(_parse(udt_content), tmp_path / 'run')
+    expected = run.network.state_dict()['backbone.conv1.0.weight'].clone()
+    with torch.no_grad():
+        run.network.backbone.conv1[0].weight.zero_()
+    run.start_from(start)  # a file of siamfc
+    assert torch.equal(run.network.backbone.conv1[0].weight, expected)
+
+
 def test_sheet_shows_the_frames(udt_content: dict[str, Any], tmp_path: Path) -> None:
     recipe = _parse(udt_content)
     assert check_data.count_sources(recipe)[0].frames > 0
