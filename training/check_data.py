@@ -68,10 +68,12 @@ def describe(counts: Iterable[SourceCount]) -> str:
 
 def unreadable_images(recipe: Recipe) -> list[str]:
     """Read every image that can be drawn; returns what is wrong with those that cannot be read."""
+    sources = list(recipe.sources)
     if isinstance(recipe, (SiamFCRecipe, UDTRecipe)):
-        return []  # its crops were cut from all images already
+        # Its crops were cut from all images already; of data sets some may have been left out.
+        sources = [source for source in sources if isinstance(source, DataSetSource)]
     problems = []
-    for _, tracks in load_each(recipe.sources, lambda source: _load(source, recipe)):
+    for _, tracks in load_each(sources, lambda source: find_tracks(source, recipe)):
         stored = [track for track in tracks if not isinstance(track, RenderedTrack)]
         for track in tqdm(stored, desc='reading images', unit='target', leave=False):
             for position in range(len(track.frames)):

@@ -18,6 +18,7 @@ from training import siamfc
 from training.augmentation import AugmentationSettings, Image
 from training.crops import Sequence, load_source
 from training.datasets import DataError
+from training.readable import ReadableExamples
 from training.recipe import Schedule, SiamFCRecipe
 from training.sampling import plan_epoch
 from training.sources import Source, load_each
@@ -119,9 +120,12 @@ def make_loader(
     schedule: Schedule,
     processes: int = 1,
 ) -> DataLoader[Any]:
-    """Batches, of this one of several processes, of the examples whose keys the sampler gives."""
+    """Batches, of this one of several processes, of the examples whose keys the sampler gives.
+
+    An example of which an image cannot be read is replaced, see `ReadableExamples`.
+    """
     return DataLoader(
-        examples,
+        ReadableExamples(examples),
         batch_size=schedule.batch_size // processes,
         sampler=sampler,
         num_workers=schedule.workers,

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,11 +15,13 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
+from tqdm import tqdm
 
 from tracker_core.settings import override
 from training.cache import call_on_all_cores, filled_alone, keep_out_of_version_control
 from training.datasets import (
     DataError,
+    UnreadableError,
     View,
     collect,
     count_photographs,
@@ -78,6 +81,7 @@ READERS: dict[Kind, Callable[[Path, int], Iterator[View]]] = {
 }
 #: About how many views of a data set are kept in one entry of the cache.
 _VIEWS_PER_PART = 1000
+_UNREADABLE_PER_PART = 10
 #: How many photographs are rendered together.
 _PHOTOGRAPHS_PER_PART = 40
 
@@ -289,7 +293,18 @@ def _digest(targets: tuple[Target, ...]) -> str:
 
 
 def _read_targets(targets: tuple[Target, ...], limit: int) -> Iterator[View]:
-    return chain.from_iterable(each.views(limit or len(each.frames)) for each in targets)
+    """Views of targets; the few that cannot be read are told and left out."""
+    failures = 0
+    for target in targets:
+        count = len(target.frames)
+        for position in spread(count, limit or count).tolist():
+            try:
+                yield target.view(position)
+            except UnreadableError as error:
+                failures += 1
+                if failures > _UNREADABLE_PER_PART:
+                    raise
+                tqdm.write(f'{error}; it is left out', file=sys.stderr)
 
 
 def _recordings(source: Source, data: Path) -> list[Path]:

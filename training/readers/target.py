@@ -70,15 +70,19 @@ class Target:
     def views(self, max_frames: int) -> Iterator[View]:
         """Views of at most `max_frames` frames, evenly spaced, read one by one."""
         for position in spread(len(self.frames), max_frames).tolist():
-            left, top, width, height = self.boxes_ltwh[position].tolist()
-            yield View(
-                self.name,
-                self.scene,
-                int(self.frames[position]),
-                self.image(position),
-                (left, top, width, height),
-                self.mask(position),
-            )
+            yield self.view(position)
+
+    def view(self, position: int) -> View:
+        """View of the frame at a position; UnreadableError where it cannot be read."""
+        left, top, width, height = self.boxes_ltwh[position].tolist()
+        return View(
+            self.name,
+            self.scene,
+            int(self.frames[position]),
+            self.image(position),
+            (left, top, width, height),
+            self.mask(position),
+        )
 
 
 @dataclass
