@@ -11,23 +11,28 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from tqdm import tqdm
 
 from tracker_core.atomic import replacing
+from tracker_core.dcfst.grid import LABEL_SIGMA, Grid
 from tracker_core.drawing import draw_text
+from tracker_core.fcot import side_regression
 from training import dimp_losses, siamfc
 from training.crops import EXEMPLAR_SIZE, load_source
 from training.datasets import DataError, Image
 from training.loop import MODULES
 from training.matching import TARGET_SIZE
 from training.pictures import PREDICTED_COLOR, TRUE_COLOR, heat_map, sheet, with_boxes
-from training.recipe import DiMPRecipe, Recipe, SiamFCRecipe, UDTRecipe
+from training.readable import ReadableExamples
+from training.recipe import DCFSTRecipe, DiMPRecipe, FCOTRecipe, Recipe, SiamFCRecipe, UDTRecipe
 from training.rendered_tracks import RenderedTrack, find_tracks
 from training.sources import DataSetSource, Source, find_indices, load_each
 
 _STRIDE = 16
 """Pixels per cell of the score maps of DiMP."""
 _SHOWN_PROPOSALS = 3
+_LOCATED = 'location_predictor'
 
 
 @dataclass(frozen=True)
@@ -88,12 +93,14 @@ def write_contact_sheet(recipe: Recipe, path: Path, count: int) -> None:
     """Write a picture with one of the first `count` training examples per row.
 
     Crops as the network gets them, with the true boxes and some of the proposals, then the labels
-    of the test frames; for SiamFC the exemplar, and the search image with the positive cells;
-    without labels the frames of a window with the pseudo-target.
+    of the test frames; for FCOT first the coarse, then the fine labels, then the cells in which
+    sides are learned, as far as these parts are trained; for SiamFC the exemplar, and the search
+    image with the positive cells; without labels the frames of a window with the pseudo-target.
     """
-    examples, _ = MODULES[recipe.recipe][1](_with_images(recipe))
+    drawn, _ = MODULES[recipe.recipe][1](_with_images(recipe))
+    examples = ReadableExamples(drawn)
     rows = []
-    for position in range(count):
+    for position in range(min(max(count, 1), len(examples))):
         row = _panels(examples[0, position], recipe)
         draw_text(row[0], f'example {position}', (4, 16), TRUE_COLOR)
         rows.append(row)
@@ -149,20 +156,68 @@ def _panels(example: dict[str, Any], recipe: Recipe) -> list[Image]:
         for shown, drawn in zip(boxes[-len(proposals) :], proposals, strict=True):
             shown[:0] = [(box, PREDICTED_COLOR) for box in drawn[:_SHOWN_PROPOSALS]]
     images = [with_boxes(*each) for each in zip(example['images'], boxes, strict=True)]
-    if not isinstance(recipe, DiMPRecipe):
+    if not isinstance(recipe, (DiMPRecipe, FCOTRecipe, DCFSTRecipe)):
         return images
-    tests = range(recipe.areas.train_frames, len(images))
-    return images + [_label_panel(example, index, recipe) for index in tests]
+    train_frames = 1 if isinstance(recipe, DCFSTRecipe) else recipe.areas.train_frames
+    panels = []
+    for index in range(train_frames, len(images)):
+        box = torch.as_tensor(np.asarray(example['boxes_ltwh'][index]), dtype=torch.float32)
+        panels.append(
+            [
+                heat_map(labels, _pixels(example['images'][index]), recipe.areas.size)
+                for labels in _label_maps(box, recipe)
+            ]
+        )
+    return images + [panel for kind in zip(*panels, strict=True) for panel in kind]
 
 
-def _label_panel(example: dict[str, Any], index: int, recipe: DiMPRecipe) -> Image:
-    size = recipe.areas.size
-    cells = size // _STRIDE
-    sigma = recipe.settings.label_sigma / recipe.areas.factor * cells
-    boxes = torch.as_tensor(np.asarray(example['boxes_ltwh'][index]), dtype=torch.float32)
+def _label_maps(box_ltwh: Tensor, recipe: DiMPRecipe | FCOTRecipe | DCFSTRecipe) -> list[Tensor]:
+    """Labels (h, w) of a test frame, whatever a recipe has of them."""
+    if isinstance(recipe, DCFSTRecipe):
+        return [_grid_labels(box_ltwh, recipe)] if _LOCATED in recipe.settings.parts else []
+    size, factor = recipe.areas.size, recipe.areas.factor
+    if isinstance(recipe, DiMPRecipe):
+        return [_gaussian(box_ltwh, size, _STRIDE, recipe.settings.label_sigma / factor)]
+    settings, maps = recipe.settings, []
+    for part, stride, sigma in (
+        ('classifier_18', _STRIDE, settings.coarse_label_sigma),
+        ('classifier_72', side_regression.STRIDE, settings.fine_label_sigma),
+    ):
+        if part in settings.parts:
+            maps.append(_gaussian(box_ltwh, size, stride, sigma / factor))
+    if any(part.startswith('regressor_72') for part in settings.parts):
+        maps.append(_side_cells(box_ltwh, size // side_regression.STRIDE, settings.radius))
+    return maps
+
+
+def _gaussian(box_ltwh: Tensor, size: int, stride: int, sigma: float) -> Tensor:
+    """Label of a classifier; sigma: as a share of the crop of `size` pixels."""
+    cells = size // stride
     # A filter of even size gives one cell more than the features have.
-    labels = dimp_losses.make_labels(boxes, cells + 1, sigma, _STRIDE)[:cells, :cells]
-    return heat_map(labels, np.ascontiguousarray(example['images'][index]), size)
+    labels = dimp_losses.make_labels(box_ltwh, cells + 1, sigma * cells, stride)
+    return labels[:cells, :cells]
+
+
+def _side_cells(box_ltwh: Tensor, cells: int, radius: int) -> Tensor:
+    """1 in the cells in which the sides of a box are learned."""
+    targets = side_regression.side_targets(box_ltwh[None, None], (cells, cells), radius)
+    marked = torch.zeros(cells, cells)
+    marked[targets.rows[targets.valid], targets.columns[targets.valid]] = 1.0
+    return marked
+
+
+def _grid_labels(box_ltwh: Tensor, recipe: DCFSTRecipe) -> Tensor:
+    """Labels of the proposals of DCFST where their centres lie in the crop, (size, size)."""
+    size, side = recipe.areas.size, recipe.settings.grid_side
+    grid = Grid(side, size)
+    sigma = LABEL_SIGMA * box_ltwh[2:].prod().sqrt()
+    labels = grid.labels((box_ltwh[:2] + box_ltwh[2:] / 2)[None], sigma[None]).view(side, side)
+    # The pixel's nearest proposal; beyond the outermost there is none.
+    first, step = grid.target_side / 2, (size - grid.target_side) / (side - 1)
+    nearest = ((torch.arange(size) + 0.5 - first) / step).round().long()
+    inside = (nearest >= 0) & (nearest < side)
+    shown = labels[nearest.clamp(0, side - 1)][:, nearest.clamp(0, side - 1)]
+    return shown * inside[:, None] * inside
 
 
 def _pair_panels(example: dict[str, Any], recipe: SiamFCRecipe) -> list[Image]:

@@ -11,6 +11,7 @@ import yaml
 from training.__main__ import main
 from training.check_data import count_sources, describe
 from training.datasets import DataError
+from training.modules import MODULES
 from training.pictures import TRUE_COLOR
 from training.recipe import parse_recipe
 
@@ -74,6 +75,32 @@ def test_the_sheet_shows_crops_boxes_and_labels(dimp, tmp_path: Path, capsys):
         assert (np.abs(panel - TRUE_COLOR).max(-1) < 12).sum() > 50, f'no box in {column}'
     label = sheet[288:, 288 * 6 : 288 * 7].astype(int)
     assert label[..., 1].max() > label[..., 1].min() + 100, 'a bright peak on dark'
+
+
+@pytest.mark.parametrize(
+    ('recipe', 'columns'), [('fcot18', 6 + 3 * 3), ('dcfst18', 2 + 1)], ids=['fcot', 'dcfst']
+)
+def test_the_sheets_of_fcot_and_dcfst_show_their_labels(
+    dimp, tmp_path: Path, recipe: str, columns: int
+):
+    assert run({**dimp, 'recipe': recipe}, tmp_path) == 0
+    sheet = cv2.imread(str(tmp_path / 'sheet.png'))[..., ::-1]
+    assert sheet.shape == (2 * 288, columns * 288, 3)
+    examples, _ = MODULES[recipe][1](parse_recipe({**dimp, 'recipe': recipe}))
+    boxes = examples[0, 1]['boxes_ltwh']
+    crops = len(boxes)
+    for column in range(crops, columns):
+        panel = sheet[288:, 288 * column : 288 * (column + 1)].astype(int)
+        left, top, width, height = boxes[-3:][(column - crops) % 3] if crops > 2 else boxes[-1]
+        x, y = (min(max(round(v), 4), 283) for v in (left + width / 2, top + height / 2))
+        assert panel[..., 1].max() > panel[..., 1].min() + 80
+        if 32 < x < 256 and 32 < y < 256:
+            assert panel[y - 4 : y + 4, x - 4 : x + 4, 1].max() > panel[..., 1].max() - 60
+
+
+def test_more_rows_than_examples_are_all_examples(dimp, tmp_path: Path):
+    assert run(dimp, tmp_path, '--examples', '9') == 0
+    assert cv2.imread(str(tmp_path / 'sheet.png')).shape[0] == 8 * 288
 
 
 def test_the_sheet_of_siamfc(content, tmp_path: Path):
