@@ -123,6 +123,26 @@ def count_photographs(folder: Path) -> int:
     return len(_read_records(folder / 'annotations.json'))
 
 
+def find_photographs(folder: Path) -> list[Path]:
+    """Images of a folder with `annotations.json` that are no masks; DataError where none is."""
+    masks = {
+        instance['mask']
+        for record in _read_records(folder / 'annotations.json')
+        if isinstance(record, dict)
+        for instance in record.get('instances', ())
+        if 'mask' in instance
+    }
+    found = [path for path in sorted(folder.iterdir()) if _is_photograph(path)]
+    found = [path for path in found if path.name not in masks]
+    if not found:
+        raise DataError(f'{folder} holds no photograph ({", ".join(IMAGE_SUFFIXES)})')
+    return found
+
+
+def _is_photograph(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.stem.endswith('_mask')
+
+
 def read_instances(folder: Path, chosen: slice = slice(None)) -> Iterator[View]:
     """One-frame sequences of a folder with `annotations.json` (see `_instances_of`).
 
@@ -149,7 +169,7 @@ def _read_records(path: Path) -> list[Any]:
 def read_backgrounds(folder: Path) -> Iterator[View]:
     """Whole images without a target, for pasting; the box is the image."""
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.stem.endswith('_mask'):
+        if _is_photograph(path):
             image = read_image(path)
             height, width = image.shape[:2]
             name = f'{folder.name}/{path.stem}'

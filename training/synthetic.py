@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from tracker_core.synthetic import Scene, SceneSettings
-from training.datasets import Image, View, read_image, read_instances, spread
+from training.datasets import Image, View, find_photographs, read_image, read_instances, spread
 
 #: About one swing of every motion, and no two frames further apart than a pair may be.
 SCENE = SceneSettings(
@@ -60,7 +60,7 @@ def lay_out(
     folder: Path, settings: SceneSettings, chosen: slice = slice(None)
 ) -> Iterator[tuple[View, Scene]]:
     """Views of a folder whose targets can be cut out, each with the scene in which it moves."""
-    photographs = sorted(folder.glob('*.jpg'))
+    photographs = find_photographs(folder)
     previous: Image | None = None
     for view in read_instances(folder, chosen):
         cut_out = cut_object(view)

@@ -1,10 +1,13 @@
 """Rendered sequences of cut-outs."""
 
+import json
 from pathlib import Path
 
+import cv2
 import numpy as np
+import pytest
 
-from training.datasets import View, read_instances
+from training.datasets import DataError, View, find_photographs, read_instances
 from training.synthetic import cut_object, read_synthetic
 
 
@@ -34,3 +37,18 @@ def test_rendered_views_are_spread_and_repeatable(data: Path) -> None:
     again = list(read_synthetic(folder, 3))
     assert all(np.array_equal(a.image, b.image) for a, b in zip(views, again, strict=True))
     assert [view.box for view in views] == [view.box for view in again]
+
+
+def test_photographs_may_be_png_and_masks_are_none(tmp_path: Path, moving_frame) -> None:
+    mask = np.zeros((120, 160), np.uint8)
+    mask[20:70, 90:140] = 255
+    cv2.imwrite(str(tmp_path / 'outline.png'), mask)
+    cv2.imwrite(str(tmp_path / 'a.PNG'), moving_frame(1, 0))
+    instances = [{'mask': 'outline.png', 'value': 255}]
+    records = {'images': [{'file': 'a.PNG', 'instances': instances}]}
+    (tmp_path / 'annotations.json').write_text(json.dumps(records))
+    assert find_photographs(tmp_path) == [tmp_path / 'a.PNG']
+    assert len(list(read_synthetic(tmp_path, 2))) > 0
+    (tmp_path / 'a.PNG').unlink()
+    with pytest.raises(DataError, match='holds no photograph'):
+        list(read_synthetic(tmp_path, 2))

@@ -21,12 +21,17 @@ def read_coco(root: Path, selection: Selection, findings: Findings) -> Iterator[
     annotation = root / 'annotations' / f'instances_{split}.json'
     if not findings.has(annotation):
         return
-    content = json.loads(annotation.read_text('utf-8'))
+    try:
+        content = json.loads(annotation.read_text('utf-8'))
+        images = {image['id']: image for image in content['images']}
+        instances = content['annotations']
+    except (ValueError, KeyError, TypeError) as error:
+        findings.problems.append(f'{annotation} is no annotation of COCO ({error!r})')
+        return
     folder = root / 'images' / split if (root / 'images' / split).is_dir() else root / split
-    images = {image['id']: image for image in content['images']}
     there = findings.existing(folder, [image['file_name'] for image in images.values()])
     present = {number for number, found in zip(images, there.tolist(), strict=True) if found}
-    for instance in content['annotations']:
+    for instance in instances:
         image = images.get(instance['image_id'])
         if image is None:
             findings.problems.append(f'{annotation}: no image {instance["image_id"]}')

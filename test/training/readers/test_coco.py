@@ -47,3 +47,13 @@ def test_missing_photographs_and_annotations(tmp_path: Path, write_frames, find)
     findings = Findings()
     assert len(find('coco', tmp_path, findings)) == 1
     assert [p.rpartition('/')[2] for p in findings.problems] == ['000000000001.jpg is missing']
+
+
+@pytest.mark.parametrize('text', ['{"images": [', '[]', '{"images": [{}]}', '{"images": []}'])
+def test_a_damaged_annotation_is_named(tmp_path: Path, find, text: str):
+    (tmp_path / 'annotations').mkdir()
+    (tmp_path / 'annotations' / 'instances_train2017.json').write_text(text)
+    findings = Findings()
+    assert find('coco', tmp_path, findings) == []
+    (problem,) = findings.problems
+    assert 'instances_train2017.json is no annotation of COCO' in problem
