@@ -79,6 +79,10 @@ READERS: dict[Kind, Callable[[Path, int], Iterator[View]]] = {
     'synthetic_wide': partial(read_synthetic, settings=WIDE_SCENE),
     'backgrounds': _read_backgrounds,
 }
+_VOT_LIST = (
+    '. For results on VOT it is the list of about 1000 training sequences of GOT-10k that its '
+    'organisers exclude, published with the pages of the challenges of 2019 and 2020'
+)
 #: About how many views of a data set are kept in one entry of the cache.
 _VIEWS_PER_PART = 1000
 _UNREADABLE_PER_PART = 10
@@ -324,5 +328,9 @@ def _names(source: DataSetSource, data: Path) -> frozenset[str]:
     if not source.without:
         return frozenset()
     if not path.is_file():
-        raise DataError(f'{path} is missing: `without` names a text file below the data folder')
+        vot = _VOT_LIST if source.kind == 'got10k' else ''
+        raise DataError(
+            f'{path} is missing: `without` names a text file below the data folder with the names '
+            f"of recordings to leave out{vot}; `without: ''` in the source leaves out none"
+        )
     return frozenset(path.read_text('utf-8').split())

@@ -80,6 +80,9 @@ def test_tracks_of_a_data_set_are_read_where_they_lie(lasot: Path, tmp_path: Pat
         load_tracks(
             DataSetSource('LaSOT', 'lasot', without='worse.txt'), lasot, tmp_path / 'c', COMMON
         )
+    got10k = DataSetSource('GOT-10k', 'got10k', without='got10k_not_for_vot.txt')
+    with pytest.raises(DataError, match=r"for_vot\.txt is missing.* VOT .*`without: ''` in"):
+        load_tracks(got10k, lasot, tmp_path / 'c', COMMON)
 
 
 def test_crops_of_a_data_set(lasot: Path, tmp_path: Path):
