@@ -103,7 +103,8 @@ class NodeSettings:
     )
     stale_seconds: float = _parameter(
         2.0,
-        'Seconds without an image after which the diagnostics call a camera stale.',
+        'Seconds without an image after which the diagnostics call a camera stale, and a box for '
+        'the newest image waits for the next one.',
         range=(0.1, 3600.0),
         live=True,
     )
