@@ -147,7 +147,7 @@ def build_tracker(
         path = weights or weights_file.default_path(used)
         if used != entry.weights:
             _warn_of_replacement(name, used)
-        network = build_network(used)
+        network = _empty_network(used)
         defaults = weights_file.load_into(network, path, used).settings
     chosen = override(_fitted_to(defaults, entry), settings or {})
     tracker: Tracker = resolve_name(entry.tracker)(network, chosen, target)
@@ -205,6 +205,14 @@ def _warn_of_replacement(name: str, used: str) -> None:
     )
 
 
+def _empty_network(name: str) -> nn.Module:
+    """Network to be filled; PyTorch's random numbers and default dtype make no difference."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        return build_network(name).float()
+
+
 def _random_network(entry: _Entry, seed: int) -> nn.Module:
     import torch
 
@@ -213,7 +221,7 @@ def _random_network(entry: _Entry, seed: int) -> nn.Module:
         network: nn.Module = resolve_name(entry.network)()
         if entry.initialize:
             resolve_name(entry.initialize)(network)
-    return network
+    return network.float()
 
 
 def choose_device(name: str) -> torch.device:

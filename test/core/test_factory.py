@@ -185,5 +185,24 @@ def test_random_weights_follow_the_seed(frames):
     assert not np.array_equal(response(1), response(2))
 
 
+@pytest.mark.parametrize('name', ['siamfc', 'dimp18', 'fcot18', 'dcfst18'])
+def test_the_state_of_pytorch_is_neither_used_nor_changed(name, frames):
+    light = {'image_size': 96, 'blurs': [], 'rotations': []} if name != 'siamfc' else {}
+
+    def run():
+        tracker = build_tracker(name, device='cpu', settings=light | {'precision': 'float32'})
+        tracker.initialize(frames[0], Box(50.3, 40.2, 30, 30))
+        return [tracker.track(frame) for frame in frames[1:3]]
+
+    state = torch.get_rng_state()
+    expected = run()
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert run() == expected
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_all_names_are_unique():
     assert len(set(tracker_names())) == len(tracker_names()) >= 2

@@ -96,7 +96,9 @@ class Grid:
 
     def shares_of_thinned(self, device: torch.device | None = None) -> Tensor:
         """Part (K, 1) of this grid that each proposal of `thinned` stands for; sums to one."""
-        row = torch.full((self.thinned().side,), float(self._thinning), device=device)
+        row = torch.full(
+            (self.thinned().side,), self._thinning, dtype=torch.float32, device=device
+        )
         row[0] = row[-1] = (self._thinning + 1) / 2
         row = row / self.side
         return (row[:, None] * row).view(-1, 1)

@@ -256,7 +256,7 @@ class DCFSTTracker:
         return predictor.score_grid(embedding, sizes, self._grid, weights)[0]
 
     def _sizes(self, region: Region) -> Tensor:
-        return upload(torch.tensor([region.target_size]), self.device)
+        return upload(torch.tensor([region.target_size], dtype=torch.float32), self.device)
 
     def _moved(self, region: Region, proposal: int) -> Place:
         """Put the target onto the centre of a proposal."""
@@ -268,7 +268,7 @@ class DCFSTTracker:
         offset = place.x - region.place.x, place.y - region.place.y
         side = self.settings.image_size
         box = box_in_patch(offset, (place.width, place.height), region.scale, (side, side))
-        return torch.tensor(box)
+        return torch.tensor(box, dtype=torch.float32)
 
     def _refine(self, target: _Target, view: _View) -> Place:
         """Gradient ascent on the overlap that the IoU-Net predicts, from random boxes."""

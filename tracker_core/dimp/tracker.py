@@ -222,7 +222,7 @@ class DiMPTracker:
         settings = self.settings
         rounded = _rounded(center)
         offset = center[0] - rounded[0], center[1] - rounded[1]
-        box = torch.tensor(box_in_patch(offset, size, self._scale(size), self._patch_size))
+        box = _tensor(box_in_patch(offset, size, self._scale(size), self._patch_size))
         shifts = torch.tensor([(*each.shift, 0, 0) for each in augmentations])
         boxes = upload(box + shifts, self.device)
         if settings.dropout_copies:
@@ -311,7 +311,7 @@ class DiMPTracker:
         settings, patch = self.settings, view.patch
         if not settings.refinement_steps:
             return
-        box = torch.tensor(patch.to_patch(target.center, target.size))
+        box = _tensor(patch.to_patch(target.center, target.size))
         draws = torch.from_numpy(target.draws.random((settings.random_boxes, 4)))
         boxes = jitter_box(box, draws, settings.position_jitter, settings.size_jitter)
         refined, overlaps = refine_boxes_nearby(
@@ -337,7 +337,7 @@ class DiMPTracker:
             target.size = width, height
 
     def _learn(self, target: _Target, view: _View) -> None:
-        box = upload(torch.tensor(view.patch.to_patch(target.center, target.size)), self.device)
+        box = upload(_tensor(view.patch.to_patch(target.center, target.size)), self.device)
         hard_negative = view.flag is Flag.HARD_NEGATIVE
         target.filter.learn(view.features, box, target.frames, hard_negative=hard_negative)
 
@@ -380,3 +380,8 @@ def _thresholds(settings: DiMPSettings) -> DistractorThresholds:
 def _rounded(center: Point) -> Point:
     """Whole pixels, halves to even: where the first frame is cut."""
     return float(round(center[0])), float(round(center[1]))
+
+
+def _tensor(box_ltwh: tuple[float, float, float, float]) -> Tensor:
+    """Box (4,) in float32, whatever PyTorch's default is."""
+    return torch.tensor(box_ltwh, dtype=torch.float32)
