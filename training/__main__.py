@@ -20,17 +20,17 @@ from training.recipe import DiMPRecipe, Recipe, RecipeError, read_recipe
 
 EPILOG = """\
 examples:
-  python -m training config/training/siamfc.yaml
-  python -m training config/training/siamfc.yaml --data ~/recordings --output runs/mine
-  python -m training config/training/siamfc.yaml --set schedule.epochs=2
-  python -m training config/training/siamfc.yaml --resume runs/siamfc/last.pt
-  python -m training config/training/siamfc.yaml --start-from mine.safetensors
-  python -m training check-data config/training/siamfc.yaml
+  python -m training config/training/siamfc_small.yaml
+  python -m training config/training/siamfc_small.yaml --data ~/recordings --output runs/mine
+  python -m training config/training/siamfc_small.yaml --set schedule.epochs=2
+  python -m training config/training/siamfc_small.yaml --resume runs/siamfc_small/last.pt
+  python -m training config/training/siamfc_small.yaml --start-from mine.safetensors
+  python -m training check-data config/training/siamfc_small.yaml
   tensorboard --logdir runs
-  python -m training throughput config/training/siamfc.yaml --steps 20
+  python -m training throughput config/training/siamfc_small.yaml --steps 20
   python -m training config/training/udt.yaml --data my_bag.mcap
-  torchrun --nproc-per-node=2 -m training config/training/siamfc.yaml
-  python -m training export runs/siamfc --output mine.safetensors
+  torchrun --nproc-per-node=2 -m training config/training/siamfc_small.yaml
+  python -m training export runs/siamfc_small --output mine.safetensors
   python -m training calibrate mine.safetensors clips/a clips/b clips/c
 
 Ctrl-C saves the run, a second one ends it at once; --resume goes on exactly where it stopped.
@@ -244,7 +244,7 @@ def _train_parser() -> argparse.ArgumentParser:
 
 
 def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('recipe', type=Path, help='YAML file, e.g. config/training/siamfc.yaml')
+    parser.add_argument('recipe', type=Path, help='YAML file, e.g. config/training/siamfc_small.yaml')
     parser.add_argument('--data', help='folder with the data, or one recording, instead of `data`')
     parser.add_argument('--output', help='folder of the run, instead of `output` in the recipe')
     parser.add_argument(

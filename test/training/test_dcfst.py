@@ -175,7 +175,7 @@ def test_pairs_out_of_stored_features(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('name', ['dcfst18', 'dcfst50'])
 def test_published_recipes(name: str) -> None:
-    recipe = read_recipe(RECIPES / f'{name}.yaml')
+    recipe = read_recipe(RECIPES / {'dcfst18': 'dcfst.yaml', 'dcfst50': 'dcfst50.yaml'}[name])
     assert isinstance(recipe, DCFSTRecipe) and recipe.recipe == name
     schedule, settings = recipe.schedule, recipe.settings
     expected = (40, 3000, 50) if name == 'dcfst18' else (50, 2000, 60)

@@ -29,7 +29,7 @@ def test_shipped_recipes_are_valid(path: Path) -> None:
 
 
 def test_published_recipe_changes_no_published_value() -> None:
-    recipe = read_recipe(CONFIG / 'siamfc_got10k.yaml')
+    recipe = read_recipe(CONFIG / 'siamfc.yaml')
     assert recipe.settings == SiamFCSettings()
     assert recipe.frames == FrameFilter()
     published = FallingRate()
