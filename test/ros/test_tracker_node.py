@@ -225,7 +225,7 @@ def test_a_camera_that_stops_and_returns(start_tracker, ros):
 
 def test_a_recording_that_starts_again_is_followed(tracker, camera):
     targets = tracker.targets()
-    assert tracker.set_target(scene(0)[1], camera.deliver(5)).success
+    assert tracker.set_target(scene(40)[1], camera.deliver(40)).success
     start = len(targets.messages)
     tracker.says('the time of the images jumped back', lambda: camera.deliver(0))
     assert stamp_of(targets.wait(lambda m: stamp_of(m) == camera.stamp(0), start))
