@@ -25,7 +25,7 @@ from tracker_core.drawing import draw_estimate
 from tracker_core.first_box import ask_for_box, parse_box
 from tracker_core.sequence import write_boxes
 from tracker_core.tracker import Image
-from tracker_core.video import DamagedVideoWarning, FrameSource, VideoWriter, open_video
+from tracker_core.video import FrameSource, IncompleteVideoWarning, VideoWriter, open_video
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -78,14 +78,14 @@ def _run(arguments: argparse.Namespace) -> int:
     start = time.perf_counter()
     with contextlib.ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter('error', DamagedVideoWarning)
+        warnings.simplefilter('error', IncompleteVideoWarning)
         writer = stack.enter_context(output) if output else None
         try:
             for frame, estimate in _track(tracker, chain([first], frames), box, source):
                 estimates.append(estimate)
                 if writer:
                     writer.write(draw_estimate(frame, estimate, arguments.model))
-        except (OSError, ValueError, DamagedVideoWarning) as error:
+        except (OSError, ValueError, IncompleteVideoWarning) as error:
             if not estimates:
                 raise
             print(f'error: {error}', file=sys.stderr)

@@ -24,7 +24,7 @@ DEFAULT_FPS = 30.0
 _HEADER_SLACK = 2
 
 
-class DamagedVideoWarning(UserWarning):
+class IncompleteVideoWarning(UserWarning):
     """Fewer frames than a video announces could be read."""
 
 
@@ -92,7 +92,7 @@ class VideoFile:
     def __iter__(self) -> Iterator[Image]:
         """RGB frames. In place of one that cannot be decoded comes the one before it again.
 
-        Where frames were missing a `DamagedVideoWarning` follows the last one.
+        Where frames were missing a `IncompleteVideoWarning` follows the last one.
         """
         capture = self._open()
         try:
@@ -128,8 +128,9 @@ class VideoFile:
         missing = (self.count or 0) - found
         if missing > (0 if passed_over else _HEADER_SLACK):
             warnings.warn(
-                f'{self._source} is damaged: {found} of {self.count} frames could be read',
-                DamagedVideoWarning,
+                f'{self._source}: {found} of {self.count} frames could be read; it is damaged, or '
+                'was cut without being encoded anew',
+                IncompleteVideoWarning,
                 stacklevel=2,
             )
 

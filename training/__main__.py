@@ -244,7 +244,9 @@ def _train_parser() -> argparse.ArgumentParser:
 
 
 def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('recipe', type=Path, help='YAML file, e.g. config/training/siamfc_small.yaml')
+    parser.add_argument(
+        'recipe', type=Path, help='YAML file, e.g. config/training/siamfc_small.yaml'
+    )
     parser.add_argument('--data', help='folder with the data, or one recording, instead of `data`')
     parser.add_argument('--output', help='folder of the run, instead of `output` in the recipe')
     parser.add_argument(

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tracker_core.video import DamagedVideoWarning, VideoFile, VideoWriter, open_video
+from tracker_core.video import IncompleteVideoWarning, VideoFile, VideoWriter, open_video
 
 
 def write_png(path, image):
@@ -142,8 +142,8 @@ def test_damaged_frames_shift_no_others_and_are_reported(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
         assert [frame[0, 0, 0] for frame in VideoFile('a', 'a.mp4')] == frames
-    assert [each.category for each in caught] == [DamagedVideoWarning] * (message is not None)
-    assert message is None or f'a.mp4 is damaged: {message} frames' in str(caught[0].message)
+    assert [each.category for each in caught] == [IncompleteVideoWarning] * (message is not None)
+    assert message is None or f'a.mp4: {message} frames could be read' in str(caught[0].message)
 
 
 def test_a_video_that_was_cut_off_is_reported(tmp_path):
@@ -152,5 +152,5 @@ def test_a_video_that_was_cut_off_is_reported(tmp_path):
             writer.write(np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8))
     content = (tmp_path / 'a.avi').read_bytes()
     (tmp_path / 'a.avi').write_bytes(content[: len(content) // 2])
-    with pytest.warns(DamagedVideoWarning, match='of 20 frames could be read'):
+    with pytest.warns(IncompleteVideoWarning, match='of 20 frames could be read'):
         assert 5 < len(list(open_video(tmp_path / 'a.avi'))) < 15
