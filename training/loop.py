@@ -30,7 +30,7 @@ from training.modules import MODULES, Batch, RecipeModule
 from training.profiling import steps_profiled
 from training.recipe import Recipe, RecipeError, Schedule, as_plain, parse_recipe
 from training.sampling import EpochSampler, SharedSampler
-from training.stopping import StoppedError, signals_noted
+from training.stopping import StoppedError, signals_held, signals_noted
 from training.tracking import find_clips, mean_overlaps
 from training.validation import load_both
 
@@ -140,9 +140,11 @@ class Run:
         losses: list[float] = []
         title = f'epoch {self.epoch + 1}/{schedule.epochs}'
         self.module.start_training(self.network, self.recipe)
-        silent = not self.world.is_first
+        silent, steps = not self.world.is_first, len(loader)
+        with signals_held():
+            batches = iter(loader)
         with tqdm(
-            loader, desc=title, unit='batch', dynamic_ncols=True, disable=silent
+            batches, title, steps, unit='batch', dynamic_ncols=True, disable=silent
         ) as progress:
             for batch in progress:
                 loss, watched = self.train_on(batch)
@@ -235,7 +237,9 @@ class Run:
         # As often in every process: another one may have an example, and so a batch, more.
         largest_share = math.ceil(len(self.validation) / step)
         rounds = math.ceil(largest_share / (self.schedule.batch_size // step))
-        for number, batch in zip_longest(range(rounds), loader):
+        with signals_held():
+            batches = iter(loader)
+        for number, batch in zip_longest(range(rounds), batches):
             self._stop_if_told()
             if batch is None:
                 continue

@@ -44,3 +44,19 @@ def signals_noted() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Block in which SIGTERM waits, also in processes that begin there, which go on so.
+
+    One that came to a worker before that leaves signals to the run would end the run.
+    """
+    if not hasattr(signal, 'sigwaitinfo'):  # macOS, whose workers do not wait for SIGTERM
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

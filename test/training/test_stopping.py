@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from training import checkpoint, siamfc
 from training.distributed import World
 from training.loop import Run
 from training.recipe import parse_recipe
-from training.stopping import StoppedError, signals_noted
+from training.stopping import StoppedError, signals_held, signals_noted
 
 #: Gets Ctrl-C three times: twice at once, as from torchrun, and once more after a while.
 IMPATIENT = """
@@ -124,3 +125,13 @@ def test_handlers_are_given_back() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
     assert received == [signal.SIGTERM]
     assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+
+
+def test_signal_waits_while_workers_begin() -> None:
+    with signals_noted() as received:
+        with signals_held():
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+            assert signal.SIGTERM in mask and received == []
+        assert received == [signal.SIGTERM]
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
