@@ -30,6 +30,8 @@ from training.sources import DataSetSource, Source, load_each
 if TYPE_CHECKING:
     from training.recipe import DiMPRecipe
 
+#: Kinds of data sets of which short recordings are left out.
+_LONG = ('got10k', 'lasot', 'trackingnet', 'vid')
 #: Shortest recording of a data set that is used.
 LEAST_FRAMES = 20
 #: Epochs of the keys of stored examples; no epoch of a run has them.
@@ -171,12 +173,12 @@ def draw_examples(recipe: DiMPRecipe) -> tuple[SearchAreaExamples, SearchAreaExa
 
 
 def long_enough(source: Source, tracks: list[Any], recipe: DiMPRecipe) -> list[Any]:
-    """Tracks of a source, of a published data set those that are long enough.
+    """Tracks of a source, of a data set that trackers are published with those long enough.
 
-    As published they have 20 frames, and the target is there in more than twice as many as an
-    example shows. Still images count as they are. Raises DataError where nothing is left.
+    They have 20 frames, and the target is there in more than twice as many as an example shows.
+    Raises DataError where nothing is left.
     """
-    if not isinstance(source, DataSetSource) or source.kind == 'coco':
+    if not isinstance(source, DataSetSource) or source.kind not in _LONG:
         return tracks
     least = 2 * recipe.areas.frames + 1
     if source.max_frames:

@@ -162,7 +162,9 @@ def test_short_recordings_of_data_sets_are_left_out() -> None:
     assert len(long_enough(thinned, [_recording(5, 40)], recipe)) == 1
 
 
-@pytest.mark.parametrize('source', [Source('x', 'clips'), DataSetSource('COCO', 'coco')])
+@pytest.mark.parametrize(
+    'source', [Source('x', 'clips'), DataSetSource('COCO', 'coco'), DataSetSource('VOS', 'davis')]
+)
 def test_still_images_and_own_clips_may_be_short(source: Source) -> None:
     tracks = [_recording(1, 0), _recording(4, 3)]
     assert long_enough(source, tracks, DiMPRecipe()) == tracks

@@ -90,7 +90,7 @@ def _half(rank: int, port: int, folder: Path, name: str) -> None:
     torch.set_num_threads(1)
     os.environ |= {'RANK': str(rank), 'LOCAL_RANK': str(rank), 'WORLD_SIZE': '2'}
     os.environ |= {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(port)}
-    with distributed.joined(distributed.find_world()):
+    with distributed.joined(distributed.find_world(), torch.device('cpu')):
         found = _gradients(name, slice(2 * rank, 2 * rank + 2))
     torch.save(found, folder / f'{rank}.pt')
 
