@@ -37,10 +37,11 @@ class Region:
 def size_limits(width: float, height: float, image: Image) -> tuple[Size, Size]:
     """Smallest and largest size of a target: 10 px along the shorter side, the image.
 
-    Unlike published, a target that is less than 10 px wide or high may stay as small as it was.
+    As published, a target that is less than 10 px wide or high becomes that large; but, unlike
+    published, never larger than the image.
     """
     high = min(image.shape[1] / width, image.shape[0] / height)
-    low = min(max(10 / width, 10 / height), 1.0, high)
+    low = min(max(10 / width, 10 / height), high)
     return (low * width, low * height), (high * width, high * height)
 
 
