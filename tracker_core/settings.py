@@ -43,16 +43,19 @@ Positive = Annotated[float, Range(0, above=True)]
 Share = Annotated[float, Range(0, 1)]
 #: A share that leaves something to the rest.
 Part = Annotated[float, Range(0, 1, below=True)]
+#: Standard deviations (y, x) of blurs in pixels.
+Blurs = tuple[tuple[Positive, Positive], ...]
 
 
-def check_ranges(settings: Any) -> None:
+def check_ranges(settings: Any, title: str = '') -> None:
     """Raise ValueError, naming the field, for a number out of its range or not finite.
 
-    To be called by `__post_init__`, so that no settings with such a value exist.
+    To be called by `__post_init__`, so that no settings with such a value exist. `title`: what the
+    settings are called in the message, by default as their class.
     """
     hints = typing.get_type_hints(type(settings), include_extras=True)
     for field in dataclasses.fields(settings):
-        name = f'{type(settings).__name__}.{field.name}'
+        name = f'{title or type(settings).__name__}.{field.name}'
         _check(getattr(settings, field.name), hints[field.name], name)
 
 

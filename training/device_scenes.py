@@ -239,12 +239,13 @@ def _look(
     scale = drawn.scales[index] * magnification
     number = (0.25 - scale.clamp(min=1e-6).log2()).floor().clamp(0, drawn.levels.shape[1] - 1)
     level = drawn.levels[index[0], number.long()]
+    matrices, bring = _way_to_texture(drawn, index, level[:, :3])
     sheets = drawn.sheets[:, channels][index[0]].float()
     motions = drawn.motions[index][..., None, None]
     total: Tensor | None = None
     for part in torch.linspace(-0.5, 0.5, drawn.taps).tolist():
         moved = at[0] - part * motions[:, 0], at[1] - part * motions[:, 1]
-        seen = _sample_object(drawn, index, moved, sheets, level)
+        seen = sample(sheets, matrices, bring(moved), level[:, 3:])
         total = seen if total is None else total.add_(seen)
     assert total is not None
     return total if drawn.taps == 1 else total.div_(drawn.taps)
@@ -254,21 +255,27 @@ def _look_at_shadow(drawn: Objects, shadows: Shadows, index: Index, at: Position
     """Soft alpha (n, 1, h, w), 0..255, of the shadow of an object."""
     offset = shadows.offsets[index][:, None, None]
     moved = at[0] - offset, at[1] - 2 * offset
-    return _sample_object(drawn, index, moved, shadows.images[index[0]], shadows.maps[index[0]])
+    matrices, bring = _way_to_texture(drawn, index, shadows.maps[index[0]])
+    return sample(shadows.images[index[0]], matrices, bring(moved))
 
 
-def _sample_object(
-    drawn: Objects, index: Index, at: Positions, textures: Tensor, level: Tensor
-) -> Tensor:
-    """Values (n, c, h, w) of textures of an object, which lie in them as `Objects.levels` say."""
-    inverses = drawn.inverses[index]
-    if (bend := _bend(drawn, index)) is not None:
+def _way_to_texture(
+    drawn: Objects, index: Index, maps: Tensor
+) -> tuple[Tensor, Callable[[Positions], Positions]]:
+    """How positions in the frame get to a texture of an object, which maps (n, 3) place there.
+
+    Matrices (n, 2 or 3, 3), and what the positions are brought to before.
+    """
+    inverses, bend = drawn.inverses[index], _bend(drawn, index)
+    if bend is None:
+        return shrink_and_shift(inverses, maps), lambda at: at
+
+    def bring(at: Positions) -> Positions:
         x, y, *depth = project(inverses, at)
-        plane = (x / depth[0], y / depth[0]) if depth else (x, y)
-        at = on_cutout(*plane, *bend)
-        inverses = torch.eye(2, 3, device=inverses.device).expand(len(inverses), -1, -1)
-    bounds = level[:, 3:] if level.shape[1] > 3 else None
-    return sample(textures, shrink_and_shift(inverses, level[:, :3]), at, bounds)
+        return on_cutout(*((x / depth[0], y / depth[0]) if depth else (x, y)), *bend)
+
+    straight = torch.eye(2, 3, device=maps.device).expand(len(maps), -1, -1)
+    return shrink_and_shift(straight, maps), bring
 
 
 def _bend(drawn: Objects, index: Index) -> tuple[tuple[Tensor, Tensor], Tensor] | None:

@@ -123,11 +123,12 @@ def _side_loss(
             ).iterates
         tests = features[train:] if with_optimizer else features
         patches = side_patches(tests, wanted)
-        losses = [overlap_loss(_predict(patches, each), wanted) for each in iterates]
+        count = _count(wanted)
+        losses = [overlap_loss(_predict(patches, each), wanted, count) for each in iterates]
         value = losses[-1]
         if len(losses) > 2:
             value = value + torch.stack(losses[1:-1]).mean()
-    overlap = _mean_overlap(_predict(patches, iterates[-1].detach()), wanted)
+        overlap = _mean_overlap(_predict(patches, iterates[-1].detach()), wanted, count)
     return value, {'sides': losses[-1].detach(), 'overlap': overlap.detach()}
 
 
@@ -136,21 +137,22 @@ def _predict(patches: Tensor, filters: Tensor) -> Tensor:
     return torch.einsum('nskd,sqd->nskq', patches, filters.flatten(2)).relu()
 
 
-def overlap_loss(predicted: Tensor, wanted: SideTargets) -> Tensor:
+def overlap_loss(predicted: Tensor, wanted: SideTargets, count: Tensor) -> Tensor:
     """Mean of -log((I + 1) / (U + 1)) over the cells that count, in cells of the map.
 
-    Several processes: the mean of their values is that of all of their cells.
+    `count`: how many those are; of several processes their mean, so that the mean of the losses is
+    that over all cells.
 
     I and U: areas of intersection and union of the boxes that distances (N, S, K, 4) span.
     """
     common, union = _areas(predicted, wanted)
     values = torch.log((union + 1) / (common + 1)) * wanted.valid
-    return values.sum() / _count(wanted)
+    return values.sum() / count
 
 
-def _mean_overlap(predicted: Tensor, wanted: SideTargets) -> Tensor:
+def _mean_overlap(predicted: Tensor, wanted: SideTargets, count: Tensor) -> Tensor:
     common, union = _areas(predicted, wanted)
-    return (common / union.clamp(min=1e-6) * wanted.valid).sum() / _count(wanted)
+    return (common / union.clamp(min=1e-6) * wanted.valid).sum() / count
 
 
 def _count(wanted: SideTargets) -> Tensor:

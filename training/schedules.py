@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-#: The smallest rate that falls geometrically.
-_LEAST = 1e-12
+from tracker_core.settings import Count, Natural, NonNegative, Part, Range, check_ranges
+
+#: A rate that falls geometrically never reaches zero.
+_FallingTo = Annotated[float, Range(1e-12)]
 
 
 @dataclass(frozen=True)
 class Schedule:
     """How long, in which portions and where; what else a recipe needs is added by its own."""
 
-    epochs: int = 50
-    examples_per_epoch: int = 0
+    epochs: Count = 50
+    examples_per_epoch: Natural = 0
     """0: as many as there are sequences."""
-    batch_size: int = 8
-    average: float = 0.0
+    batch_size: Count = 8
+    average: Part = 0.0
     """Decay per step of a running average of the weights, which is then validated and exported
     (0: none, as published; 0.999 averages over about 1000 steps)."""
     precision: Literal['float32', 'bfloat16'] = 'float32'
-    warmup_steps: int = 0
+    warmup_steps: Natural = 0
     """Rates rise from zero over this many first steps."""
-    clip_gradient: float = 0.0
+    clip_gradient: NonNegative = 0.0
     """Largest norm of the gradient over all parameters (0: no limit)."""
     device: str = 'auto'
-    workers: int = 1
-    seed: int = 1
+    workers: Natural = 1
+    seed: Natural = 1
     augment_on_device: bool = False
     """Whether light, blur, noise and loss of colour are left to the device that trains; what is
     drawn then depends on the number of processes."""
@@ -39,18 +41,13 @@ class Schedule:
     """With `crop_on_device`: whether synthetic sources are rendered there when they are drawn, any
     of their frames, instead of the `max_frames` that are kept. All scenes are laid out before the
     training starts: some minutes of one core and 10 GB of memory for 2000."""
-    checkpoint_minutes: float = 5.0
-    validation_examples: int = 400
+    checkpoint_minutes: NonNegative = 5.0
+    validation_examples: Natural = 400
     """Of the held-out scenes or of `validation` (0: the run does not validate)."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for a value out of its range."""
-        _check(self, 1, math.inf, 'epochs', 'batch_size')
-        counts = 'examples_per_epoch', 'validation_examples', 'warmup_steps', 'workers', 'seed'
-        _check(self, 0, math.inf, *counts, 'clip_gradient', 'checkpoint_minutes')
-        _check(self, 0, 1 - 1e-9, 'average')
-        rates = (field.name for field in fields(self) if field.name.endswith('_rate'))
-        _check(self, 0, math.inf, *rates)
+        check_ranges(self, 'schedule')
 
     def rate_factor(self, epoch: int) -> float:
         """Learning rates of an epoch relative to those of the first."""
@@ -61,16 +58,11 @@ class Schedule:
 class FallingRate(Schedule):
     """Stochastic gradient descent whose rate falls geometrically; SiamFC's published values."""
 
-    initial_rate: float = 1e-2
-    final_rate: float = 1e-5
+    initial_rate: _FallingTo = 1e-2
+    final_rate: _FallingTo = 1e-5
     """The learning rate falls geometrically, once per epoch, towards this."""
     momentum: float = 0.9
     weight_decay: float = 5e-4
-
-    def __post_init__(self) -> None:
-        """Raise ValueError for a value out of its range."""
-        super().__post_init__()
-        _check(self, _LEAST, math.inf, 'initial_rate', 'final_rate')
 
     def rate_factor(self, epoch: int) -> float:
         """Fall geometrically (published: by 0.871 per epoch)."""
@@ -84,13 +76,8 @@ class SteppedSchedule(Schedule):
 
     decay: Literal['steps', 'cosine'] = 'steps'
     """`steps`: by `step_factor` every `step_epochs` epochs; `cosine`: to zero along a cosine."""
-    step_epochs: int = 15
+    step_epochs: Count = 15
     step_factor: float = 0.2
-
-    def __post_init__(self) -> None:
-        """Raise ValueError for a value out of its range."""
-        super().__post_init__()
-        _check(self, 1, math.inf, 'step_epochs')
 
     def rate_factor(self, epoch: int) -> float:
         """Fall in steps (published) or along a cosine."""
@@ -103,46 +90,46 @@ class SteppedSchedule(Schedule):
 class SteppedRates(SteppedSchedule):
     """Adam with a rate per part of the network, lowered in steps; DiMP's published values."""
 
-    batch_size: int = 26
-    examples_per_epoch: int = 26000
-    validation_examples: int = 5000
-    backbone_rate: float = 2e-4
+    batch_size: Count = 26
+    examples_per_epoch: Natural = 26000
+    validation_examples: Natural = 5000
+    backbone_rate: NonNegative = 2e-4
     """A rate of 0 freezes the part."""
-    features_rate: float = 5e-5
-    initializer_rate: float = 5e-5
-    optimizer_rate: float = 5e-4
-    bb_regressor_rate: float = 1e-3
+    features_rate: NonNegative = 5e-5
+    initializer_rate: NonNegative = 5e-5
+    optimizer_rate: NonNegative = 5e-4
+    bb_regressor_rate: NonNegative = 1e-3
 
 
 @dataclass(frozen=True)
 class DCFSTSchedule(SteppedSchedule):
     """Adam with a rate per part of the network; the published values of DCFST-18."""
 
-    epochs: int = 40
-    batch_size: int = 48
-    examples_per_epoch: int = 144000
-    validation_examples: int = 4800
-    location_predictor_rate: float = 5e-3
-    bb_regressor_rate: float = 1e-3
+    epochs: Count = 40
+    batch_size: Count = 48
+    examples_per_epoch: Natural = 144000
+    validation_examples: Natural = 4800
+    location_predictor_rate: NonNegative = 5e-3
+    bb_regressor_rate: NonNegative = 1e-3
 
 
 @dataclass(frozen=True)
 class FCOTSchedule(Schedule):
     """Adam with a rate per part of the network; the authors' values of the first stage."""
 
-    epochs: int = 70
-    batch_size: int = 40
-    examples_per_epoch: int = 40000
-    validation_examples: int = 5000
-    backbone_rate: float = 2e-5
+    epochs: Count = 70
+    batch_size: Count = 40
+    examples_per_epoch: Natural = 40000
+    validation_examples: Natural = 5000
+    backbone_rate: NonNegative = 2e-5
     """A rate of 0 freezes the part."""
-    features_rate: float = 5e-5
+    features_rate: NonNegative = 5e-5
     """Of the classifiers' features."""
-    initializer_rate: float = 5e-5
+    initializer_rate: NonNegative = 5e-5
     """Of the first filters of the classifiers."""
-    optimizer_rate: float = 5e-4
+    optimizer_rate: NonNegative = 5e-4
     """Of the optimisers of classifiers and regressor."""
-    regressor_rate: float = 2e-4
+    regressor_rate: NonNegative = 2e-4
     """Of the regressor and of the decoder."""
     decay: Literal['milestones', 'cosine'] = 'milestones'
     """`milestones`: by `step_factor` after each of these epochs; `cosine`: to zero."""
@@ -161,14 +148,5 @@ class FCOTSchedule(Schedule):
 class UDTSchedule(FallingRate):
     """Stochastic gradient descent; the published values for a network that starts anew."""
 
-    batch_size: int = 32
+    batch_size: Count = 32
     weight_decay: float = 5e-5
-
-
-def _check(schedule: Schedule, least: float, most: float, *names: str) -> None:
-    """Raise ValueError for the first of some values that is out of its range or not finite."""
-    for name in names:
-        value = getattr(schedule, name)
-        if not least <= value <= most or math.isinf(value):
-            limits = f'at least {least:g}' if math.isinf(most) else f'from {least:g} to below 1'
-            raise ValueError(f'schedule.{name} must be {limits}, not {value}')

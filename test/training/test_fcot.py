@@ -71,18 +71,22 @@ def test_overlap_loss_by_hand() -> None:
     """A 6 x 5 cell box predicted as 3 x 5 and, exactly, as itself."""
     wanted = side_targets(torch.tensor([[[20.0, 24.0, 24.0, 20.0]]]), (16, 16), 0)
     exact = wanted.distances
-    assert fcot.overlap_loss(exact, wanted).item() == 0
+    assert fcot.overlap_loss(exact, wanted, wanted.valid.sum()).item() == 0
     left, right, top, bottom = exact.flatten().tolist()
     assert (left + right, top + bottom) == (6, 5)
     half = torch.tensor([left - 1.5, right - 1.5, top, bottom]).view(1, 1, 1, 4)
-    assert fcot.overlap_loss(half, wanted).item() == pytest.approx(-math.log(16 / 31))
+    assert fcot.overlap_loss(half, wanted, wanted.valid.sum()).item() == pytest.approx(
+        -math.log(16 / 31)
+    )
 
 
 def test_cells_that_do_not_count_do_not_weigh() -> None:
     wanted = side_targets(torch.tensor([[[20.0, 24.0, 8.0, 8.0]]]), (16, 16), 2)
     assert 0 < wanted.valid.sum() < 25
     wrong = wanted.distances + 100 * ~wanted.valid[..., None]
-    assert fcot.overlap_loss(wrong, wanted).item() == pytest.approx(0, abs=1e-6)
+    assert fcot.overlap_loss(wrong, wanted, wanted.valid.sum()).item() == pytest.approx(
+        0, abs=1e-6
+    )
 
 
 def test_loss_of_narrow_targets_is_finite_whatever_is_predicted() -> None:
@@ -92,7 +96,7 @@ def test_loss_of_narrow_targets_is_finite_whatever_is_predicted() -> None:
     for _ in range(50):
         predicted = torch.rand(wanted.distances.shape, generator=generator) * 40
         predicted = (predicted - 10).relu().requires_grad_()
-        fcot.overlap_loss(predicted, wanted).backward()  # type: ignore[no-untyped-call]
+        fcot.overlap_loss(predicted, wanted, wanted.valid.sum()).backward()  # type: ignore[no-untyped-call]
         assert predicted.grad is not None and predicted.grad.isfinite().all()
 
 

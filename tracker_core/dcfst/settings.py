@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from tracker_core.dcfst.model import Average
 from tracker_core.inference import Precision
 from tracker_core.settings import (
+    Blurs,
     Count,
     Natural,
     NonNegative,
@@ -17,9 +18,6 @@ from tracker_core.settings import (
     Share,
     check_ranges,
 )
-
-#: Standard deviations (y, x) of blurs.
-Blurs = tuple[tuple[Positive, Positive], ...]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from tracker_core.inference import Precision
 from tracker_core.settings import (
+    Blurs,
     Count,
     Natural,
     NonNegative,
@@ -18,8 +19,6 @@ from tracker_core.settings import (
 )
 
 Pairs = tuple[tuple[float, float], ...]
-#: Standard deviations (y, x).
-Blurs = tuple[tuple[Positive, Positive], ...]
 
 _FOUR_CORNERS: Pairs = ((0.6, 0.6), (-0.6, 0.6), (0.6, -0.6), (-0.6, -0.6))
 #: The published code moves only the crop of mode 'inside' of the first frame; no variant uses it.
