@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from typing import Any
 import yaml
 
 from tracker_core.weights import WeightsError
+from training import strict_yaml
 from training.checkpoint import CheckpointError
 from training.datasets import DataError
 from training.loop import DivergedError, Run, StoppedError
@@ -271,14 +271,9 @@ def _parse_change(text: str) -> tuple[str, Any]:
     if not separator:
         raise RecipeError(f'--set {text!r}: write KEY=VALUE, e.g. schedule.epochs=2')
     try:
-        return key, float(value) if _is_exponential(value) else yaml.safe_load(value)
+        return key, strict_yaml.load(value)
     except yaml.YAMLError as error:
         raise RecipeError(f'--set {text!r}: {value!r} is no valid YAML') from error
-
-
-def _is_exponential(text: str) -> bool:
-    """Whether a text is a number like 1e-3, which YAML takes for a word."""
-    return re.fullmatch(r'[-+]?\d+(\.\d*)?e[-+]?\d+', text, re.IGNORECASE) is not None
 
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {

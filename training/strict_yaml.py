@@ -1,7 +1,8 @@
-"""YAML in which no key stands twice."""
+"""YAML in which no key stands twice, and 1e-3 is a number."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
@@ -20,6 +21,12 @@ class _Loader(yaml.SafeLoader):
                     problem=f'the key {key[1]!r} stands twice', problem_mark=mark
                 )
         return super().construct_mapping(node, deep)
+
+
+# A word in YAML 1.1, which PyYAML reads.
+_Loader.add_implicit_resolver(
+    'tag:yaml.org,2002:float', re.compile(r'[-+]?\d+(\.\d*)?[eE][-+]?\d+$'), list('-+0123456789')
+)
 
 
 def load(text: str) -> Any:
