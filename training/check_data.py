@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -45,20 +45,39 @@ class SourceCount:
     frames: int
     held_out: int
     """Targets that are used for validation only."""
+    validates: bool
+    """Whether it is one of the sources in `validation`."""
     skipped: dict[str, int]
     """Frames of a data set that its own labels rule out, by reason."""
 
 
 def count_sources(recipe: Recipe) -> list[SourceCount]:
-    """Count what the sources hold; DataError that lists all that is missing, in all sources."""
-    loaded = load_each(recipe.sources, lambda source: _load(source, recipe))
-    return [_count(source, targets, recipe) for source, targets in loaded]
+    """Count what the sources hold, at last those in `validation`.
+
+    Raises DataError that lists all that is missing, in all sources.
+    """
+    loaded = load_each(_all_sources(recipe), lambda source: _load(source, recipe))
+    count = len(recipe.sources)
+    return [
+        _count(source, targets, recipe, validates=number >= count)
+        for number, (source, targets) in enumerate(loaded)
+    ]
+
+
+def _all_sources(recipe: Recipe) -> list[Source]:
+    return [*recipe.sources, *recipe.validation]
 
 
 def describe(counts: Iterable[SourceCount]) -> str:
-    """The counts as lines of text, one per source, with a sum."""
+    """The counts as lines of text, one per source, with a sum; then those that validate."""
     counts = list(counts)
-    lines = [f'{"source":<44}{"share":>7}{"targets":>9}{"held out":>9}{"scenes":>8}{"frames":>9}']
+    training, validation = ([c for c in counts if c.validates is v] for v in (False, True))
+    tables = _table('source', training), _table('validation', validation)
+    return '\n\n'.join(tables if validation else tables[:1])
+
+
+def _table(title: str, counts: Sequence[SourceCount]) -> str:
+    lines = [f'{title:<44}{"share":>7}{"targets":>9}{"held out":>9}{"scenes":>8}{"frames":>9}']
     total = sum(each.source.share for each in counts)
     for each in counts:
         title = f'{each.source.path} ({each.source.kind})'
@@ -73,7 +92,7 @@ def describe(counts: Iterable[SourceCount]) -> str:
 
 def unreadable_images(recipe: Recipe) -> list[str]:
     """Read every image that can be drawn; returns what is wrong with those that cannot be read."""
-    sources = list(recipe.sources)
+    sources = _all_sources(recipe)
     if isinstance(recipe, (SiamFCRecipe, UDTRecipe)):
         # Its crops were cut from all images already; of data sets some may have been left out.
         sources = [source for source in sources if isinstance(source, DataSetSource)]
@@ -119,7 +138,7 @@ def _load(source: Source, recipe: Recipe) -> list[Any]:
     return find_tracks(source, recipe)
 
 
-def _count(source: Source, targets: list[Any], recipe: Recipe) -> SourceCount:
+def _count(source: Source, targets: list[Any], recipe: Recipe, *, validates: bool) -> SourceCount:
     skipped: dict[str, int] = {}
     if isinstance(source, DataSetSource):
         for index in find_indices(source, Path(recipe.data), Path(recipe.cache)):
@@ -130,7 +149,8 @@ def _count(source: Source, targets: list[Any], recipe: Recipe) -> SourceCount:
         targets=len(targets),
         scenes=len({target.scene for target in targets}),
         frames=sum(len(target.frames) for target in targets),
-        held_out=sum(target.scene in recipe.held_out for target in targets),
+        held_out=sum(validates or target.scene in recipe.held_out for target in targets),
+        validates=validates,
         skipped=skipped,
     )
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from tracker_core.benchmark.process_pool import usable_cores
 from tracker_core.synthetic import SceneSettings
-from training.datasets import DataError, Image
+from training.datasets import DataError, Image, UnreadableError
 from training.device_scenes import DeviceScenes
 from training.frames import PlacedTrack, StoredTrack, Track
 from training.rendered_tracks import RenderedTrack
@@ -177,14 +177,14 @@ def load_frames(
         if isinstance(track, RenderedTrack):
             groups.setdefault(track.layout.settings, []).append(track)
     first, numbers = _number(stored)
-    images = _decode(first)
+    images, problems = _decode(first)
     shapes = np.array([image.shape[:2] for image in images], np.int64).reshape(-1, 2)
     scenes = [DeviceScenes([each.layout for each in group]) for group in groups.values()]
     _check_room(3 * int(shapes.prod(1).sum()), sum(each.bytes() for each in scenes), device)
     frames = _upload(images, shapes, device)
     rendered = [RenderedFrames(each.to(device)) for each in scenes]
     pairs = zip(stored, numbers, strict=True)
-    placed = {id(track): _placed(track, own, shapes[own]) for track, own in pairs}
+    placed = {id(track): _placed(track, own, shapes[own], problems) for track, own in pairs}
     placed |= _place_rendered(groups, len(frames))
     return DeviceImages([frames, *rendered], device), [placed[id(track)] for track in tracks]
 
@@ -197,17 +197,19 @@ def _place_rendered(
     for settings, group in groups.items():
         for track in group:
             shapes = np.tile(np.array(settings.size[::-1], np.int64), (len(track.frames), 1))
-            placed[id(track)] = _placed(track, start + track.frames, shapes)
+            placed[id(track)] = _placed(track, start + track.frames, shapes, {})
             start += settings.frames
     return placed
 
 
 def _placed(
-    track: Track | RenderedTrack, numbers: NDArray[np.int64], shapes: NDArray[np.int64]
+    track: Track | RenderedTrack,
+    numbers: NDArray[np.int64],
+    shapes: NDArray[np.int64],
+    problems: dict[int, str],
 ) -> PlacedTrack:
-    return PlacedTrack(
-        track.name, track.scene, track.frames, track.boxes_ltwh, track.weight, numbers, shapes
-    )
+    own = track.name, track.scene, track.frames, track.boxes_ltwh, track.weight
+    return PlacedTrack(*own, numbers, shapes, problems)
 
 
 def _number(tracks: Sequence[Track]) -> tuple[list[tuple[Track, int]], list[NDArray[np.int64]]]:
@@ -246,10 +248,24 @@ def _key(track: Track, position: int) -> tuple[Any, ...]:
     return id(track), position
 
 
-def _decode(wanted: list[tuple[Track, int]]) -> list[Image]:
+def _decode(wanted: list[tuple[Track, int]]) -> tuple[list[Image], dict[int, str]]:
+    """Images, empty where one cannot be read, and what is wrong with those, by their number."""
+    problems: dict[int, str] = {}
+
+    def read(number: int) -> Image:
+        track, position = wanted[number]
+        try:
+            return track.image(position)
+        except UnreadableError as error:
+            problems[number] = str(error)
+            return np.zeros((0, 0, 3), np.uint8)
+
+    count = len(wanted)
     with ThreadPoolExecutor(usable_cores()) as pool:
-        decoded = pool.map(lambda each: each[0].image(each[1]), wanted)
-        return list(tqdm(decoded, 'decoding frames', len(wanted), unit='frame', leave=False))
+        decoded = tqdm(
+            pool.map(read, range(count)), 'decoding frames', count, unit='frame', leave=False
+        )
+        return list(decoded), problems
 
 
 def _check_room(frames: int, scenes: int, device: torch.device) -> None:

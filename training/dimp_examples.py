@@ -22,6 +22,7 @@ from training.datasets import DataError
 from training.features import Record, StoredExamples, write_shard
 from training.frames import PlacedTrack, Track
 from training.proposals import draw_from_mixture, perturb_box
+from training.readable import ReadableExamples
 from training.rendered_tracks import find_tracks
 from training.sampling import plan_epoch
 from training.search_areas import make_example
@@ -226,9 +227,10 @@ def _store(
     recipe, block = examples.recipe, examples.count
     is_validation = epoch == _STORED_VALIDATION
     total = block if is_validation else recipe.features.examples
+    readable = ReadableExamples(examples, total)
 
     def compute(number: int) -> Record:
-        example = examples[epoch + number // block, number % block]
+        example = readable[epoch + number // block, number % block]
         return _describe(example, backbone, recipe.areas.train_frames)
 
     write_shard(folder, shard, shards, total, compute)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.cache import positions_by_target, read_views, settle
-from training.datasets import DataError, Image, View, as_rgb
+from training.datasets import DataError, Image, UnreadableError, View, as_rgb
 from training.sampling import FrameFilter
 from training.sources import (
     DataSetSource,
@@ -87,7 +87,8 @@ class StoredTrack:
 class PlacedTrack:
     """A track whose images are drawn by `training.device_crops.DeviceImages`.
 
-    numbers: (n,) which of those images; shapes: (n, 2) their height and width.
+    numbers: (n,) which of those images; shapes: (n, 2) their height and width, 0 where one cannot
+    be read, for which `problems` says why by its number.
     """
 
     name: str
@@ -97,6 +98,14 @@ class PlacedTrack:
     weight: float
     numbers: NDArray[np.int64]
     shapes: NDArray[np.int64]
+    problems: Mapping[int, str]
+
+    def shape(self, position: int) -> tuple[int, int]:
+        """Height and width of the image at a position; UnreadableError if it cannot be read."""
+        height, width = self.shapes[position].tolist()
+        if not height:
+            raise UnreadableError(self.problems[int(self.numbers[position])])
+        return height, width
 
 
 def load_tracks(source: Source, data: Path, cache: Path, frames: FrameFilter) -> list[Track]:

@@ -227,7 +227,7 @@ class Run:
     @torch.inference_mode()
     def _validate(self, board: SummaryWriter | None) -> float:
         """Mean loss on the validation examples, which are the same every time."""
-        if self.validation is None:
+        if self.validation is None or not self.schedule.validates(self.epoch):
             return math.nan
         network = self.exported_network().eval()
         step = self.world.size

@@ -75,11 +75,11 @@ def plan_pair(
     for index, position in enumerate(positions):
         box = track.boxes_ltwh[position]
         around = jitter_box(box, settings, rng) if index else box
-        height, width = track.shapes[position].tolist()
-        window = place_classic(around, (height, width), settings.factor)
+        shape = track.shape(int(position))
+        window = place_classic(around, shape, settings.factor)
         box = map_classic(box, around, window[2], settings.size)
         windows.append(window)
-        last.append(last_used(window, (height, width)))
+        last.append(last_used(window, shape))
         boxes.append(mirrored(box, settings.size - 1) if flips[index] else box)
     return {
         'frames': track.numbers[positions],

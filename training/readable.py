@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from training.datasets import DataError, UnreadableError
 
-#: Failures that an epoch may have: this many, or this share of its examples if that is more.
+#: Failures that are allowed: this many, or this share of the examples if that is more.
 _ALLOWED, _ALLOWED_SHARE = 100, 0.01
 _SLOTS = 2**16
 
@@ -22,11 +22,13 @@ class ReadableExamples(Dataset[dict[str, Any]]):
     """Examples by key (epoch, position); for one that cannot be read there is the next that can.
 
     Which one depends on the key and the files alone, so that a run that is resumed sees the same.
-    Every message is told once. An epoch with too many failures ends with DataError.
+    Every message is told once. Too many failures among `count` examples, those of an epoch if not
+    given, end with DataError.
     """
 
-    def __init__(self, examples: Any) -> None:
+    def __init__(self, examples: Any, count: int | None = None) -> None:
         self.examples = examples
+        self._count = len(examples) if count is None else count
         # Shared by the processes that load.
         self._failures = multiprocessing.Value('l', 0)
         self._told = _told()
@@ -55,10 +57,10 @@ class ReadableExamples(Dataset[dict[str, Any]]):
             failures = self._failures.value
         if is_new:
             tqdm.write(f'{error}; another example is used instead', file=sys.stderr)
-        if failures > max(_ALLOWED, _ALLOWED_SHARE * len(self)):
+        if failures > max(_ALLOWED, _ALLOWED_SHARE * self._count):
             raise DataError(
-                f'{failures} times in an epoch an image could not be read, last: {error}; '
-                'check-data --decode lists them all'
+                f'{failures} times in {self._count} examples an image could not be read, last: '
+                f'{error}; check-data --decode lists them all'
             ) from error
 
 

@@ -44,6 +44,8 @@ class Schedule:
     checkpoint_minutes: NonNegative = 5.0
     validation_examples: Natural = 400
     """Of the held-out scenes or of `validation` (0: the run does not validate)."""
+    validation_every: Count = 1
+    """Epochs from one validation to the next; the last epoch has one in any case."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for a value out of its range."""
@@ -52,6 +54,10 @@ class Schedule:
     def rate_factor(self, epoch: int) -> float:
         """Learning rates of an epoch relative to those of the first."""
         return 1.0
+
+    def validates(self, epoch: int) -> bool:
+        """Whether the run validates after an epoch (the first is 0)."""
+        return (epoch + 1) % self.validation_every == 0 or epoch + 1 == self.epochs
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,7 @@ class SteppedRates(SteppedSchedule):
     batch_size: Count = 26
     examples_per_epoch: Natural = 26000
     validation_examples: Natural = 5000
+    validation_every: Count = 5
     backbone_rate: NonNegative = 2e-4
     """A rate of 0 freezes the part."""
     features_rate: NonNegative = 5e-5

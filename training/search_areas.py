@@ -120,11 +120,11 @@ def plan_example(
     for index, position in enumerate(positions):
         box = _part_of(track.boxes_ltwh[position], part)
         around = jitter_box(box, rng, settings, is_test=index >= settings.train_frames)
-        height, width = track.shapes[position].tolist()
-        window = place_window(around, (height, width), settings)
+        shape = track.shape(int(position))
+        window = place_window(around, shape, settings)
         box = map_box(box, around, window, settings)
         windows.append(window)
-        last.append(last_used(window, (height, width)))
+        last.append(last_used(window, shape))
         boxes.append(mirrored(box, _extent(settings)) if flip else box)
     return {
         'frames': track.numbers[positions],

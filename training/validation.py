@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from training.augmentation import AppearanceSettings, AugmentationSettings
+from training.datasets import collect
 from training.recipe import Recipe, RecipeError
 
 Load = Callable[[Any], tuple[Any, Any]]
@@ -19,9 +20,12 @@ def load_both(load: Load, recipe: Recipe, processes: int = 1) -> tuple[Any, Any]
     hold what is asked for, and RecipeError where the examples are too few.
     """
     schedule = recipe.schedule
-    training, validation = load(replace(recipe, validation=()))
+    wanted = [replace(recipe, validation=())]
     if recipe.validation:
-        validation, _ = load(_validating(recipe))
+        wanted.append(_validating(recipe))
+    (training, validation), *own = collect(wanted, load)  # tells what either lacks
+    if own:
+        validation, _ = own[0]
     if len(training) < schedule.batch_size:
         raise RecipeError(
             f'{len(training)} examples per epoch do not fill one batch of {schedule.batch_size}: '

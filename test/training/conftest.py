@@ -1,6 +1,7 @@
 """Fixtures of the training's tests: tiny data folders and recipes."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from second_device import second_device  # noqa: F401
 
 SIZE = (120, 160)
 SHARED = Path(__file__).parents[3] / 'shared'

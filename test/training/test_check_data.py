@@ -65,6 +65,21 @@ def test_counts_per_source(dimp):
     assert text.endswith('4 targets in 29 frames')
 
 
+def test_sources_that_validate_are_counted_apart(dimp, data: Path, tmp_path: Path, capsys):
+    dimp |= {'held_out': [], 'validation': [dimp['sources'].pop(0)]}
+    vos, clips = count_sources(parse_recipe(dimp))
+    assert (vos.validates, clips.validates) == (False, True)
+    assert (vos.held_out, clips.held_out) == (0, clips.targets)
+    training, validation = describe([vos, clips]).split('\n\n')
+    assert training.endswith('1 targets in 5 frames') and 'youtube_vos' in training
+    assert validation.startswith('validation ') and validation.endswith('3 targets in 24 frames')
+    dimp['validation'][0]['path'] = 'trian/*'
+    dimp['sources'][0]['path'] = 'VSO'
+    assert run(dimp, tmp_path) == 1
+    error = capsys.readouterr().err
+    assert 'trian/*' in error and 'VSO' in error
+
+
 def test_the_sheet_shows_crops_boxes_and_labels(dimp, tmp_path: Path, capsys):
     assert run(dimp, tmp_path) == 0
     assert 'train/* (clips)' in capsys.readouterr().out

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from training.augmentation import AppearanceSettings, reduce_resolution
-from training.datasets import DataError
+from training.datasets import DataError, UnreadableError
 from training.dcfst_settings import PairSettings
 from training.device_crops import DeviceFrames, load_frames, place_all, reduce
 from training.examples import make_loader
@@ -67,6 +67,29 @@ def test_pixels_are_those_of_the_cpu(
     image = frames.cut(plan, settings.size)['images'][0, 0]
     # OpenCV weighs pixels in steps of 1/2048, so that noise differs by up to a grey value.
     assert np.abs(image.numpy().astype(int) - wanted).max() <= 1
+
+
+@pytest.mark.parametrize('draw', [make_example, make_pair])
+def test_an_image_that_cannot_be_read_costs_the_examples_that_show_it(draw: Any) -> None:
+    track, settings = _track(2), SETTINGS if draw is make_example else PairSettings(size=96)
+    frames, placed = load_frames([_Unreadable(track.images, track.boxes_ltwh), track], CPU)
+    with pytest.raises(UnreadableError, match=r'1\.jpg is missing'):
+        draw(placed[0], np.random.default_rng(1), settings, AppearanceSettings())
+    plan = draw(placed[1], np.random.default_rng(1), settings, AppearanceSettings())
+    (other,) = load_frames([track], CPU)[1]
+    alone = draw(other, np.random.default_rng(1), settings, AppearanceSettings())
+    found, wanted = (
+        images.cut(_collated(each), 96)['images']
+        for images, each in ((frames, plan), (load_frames([track], CPU)[0], alone))
+    )
+    assert torch.equal(found, wanted)
+
+
+class _Unreadable(_Track):
+    def image(self, position: int) -> np.ndarray:
+        if position == 1:
+            raise UnreadableError('1.jpg is missing')
+        return super().image(position)
 
 
 def _plan(

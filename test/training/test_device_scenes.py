@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from second_device import SecondDevice
 from torch import Tensor
 
 from tracker_core.synthetic import Scene, SceneSettings
@@ -154,10 +155,8 @@ def test_what_does_not_exist_is_refused() -> None:
         DeviceScenes([])
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
-@pytest.mark.parametrize('name', ['everything', 'bent', 'bent and affine'])
-def test_gpu_draws_what_the_cpu_draws(name: str) -> None:
+def assert_drawn_alike(name: str) -> None:
+    """Crops on the device `cuda` are those of the CPU."""
     scenes = [Scene(SETTINGS[name], seed) for seed in (3, 4)]
     numbers, frames = torch.tensor([0, 1, 1]), torch.tensor([7, 45, 60])
     windows = torch.tensor([[10.0, 20, 90], [0, 0, 120], [-20, 30, 100]])
@@ -165,9 +164,24 @@ def test_gpu_draws_what_the_cpu_draws(name: str) -> None:
         DeviceScenes(scenes, device).render_crops(numbers, frames, windows, 96)
         for device in ('cpu', 'cuda')
     )
-    assert on_gpu[0].is_cuda
+    assert on_gpu[0].is_cuda and not on_cpu[0].is_cuda
     assert error(on_gpu[0].cpu(), on_cpu[0].numpy()) < 0.05
     assert torch.allclose(on_gpu[1].cpu(), on_cpu[1], atol=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
+@pytest.mark.parametrize('name', ['everything', 'bent', 'bent and affine'])
+def test_gpu_draws_what_the_cpu_draws(name: str) -> None:
+    assert_drawn_alike(name)
+
+
+@pytest.mark.parametrize('name', SETTINGS)
+def test_another_device_draws_without_being_waited_for(
+    name: str, second_device: SecondDevice
+) -> None:
+    assert_drawn_alike(name)
+    assert second_device.waits == []
 
 
 def test_command_prints_rates(capsys: pytest.CaptureFixture[str]) -> None:

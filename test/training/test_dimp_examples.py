@@ -11,8 +11,9 @@ import torch
 from tracker_core.resnet import normalize, resnet18
 from training import checkpoint
 from training.backbone import load_backbone
-from training.datasets import DataError
+from training.datasets import DataError, UnreadableError
 from training.dimp_examples import (
+    SearchAreaExamples,
     draw_examples,
     draw_proposals,
     feature_folder,
@@ -95,6 +96,25 @@ def test_stored_features_are_those_of_the_images(recipe: DiMPRecipe) -> None:
         expected = layers[name][frames].permute(0, 2, 3, 1)
         error = (found[name].float() - expected).norm() / expected.norm()
         assert found[name].shape == expected.shape and error < 0.02  # bfloat16
+
+
+def test_features_of_the_next_example_are_stored_for_one_that_cannot_be_read(
+    recipe: DiMPRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = SearchAreaExamples.__getitem__
+
+    def fail_at_one(examples: SearchAreaExamples, key: tuple[int, int]) -> dict[str, Any]:
+        if key[1] == 1:
+            raise UnreadableError('an image is missing')
+        return read(examples, key)
+
+    monkeypatch.setattr(SearchAreaExamples, '__getitem__', fail_at_one)
+    folder = store_features(recipe, 0, 1)
+    stored = StoredExamples(folder / 'training', ('boxes_ltwh', 'layer3'))
+    assert len(stored) == 6
+    for name in ('boxes_ltwh', 'layer3'):
+        assert torch.equal(stored[1][name], stored[2][name])
+        assert not torch.equal(stored[1][name], stored[0][name])
 
 
 def test_proposals_belong_to_the_test_frames(recipe: DiMPRecipe) -> None:

@@ -53,10 +53,14 @@ def test_too_many_end_the_run(monkeypatch):
     monkeypatch.setattr(readable, '_ALLOWED', 3)
     examples = ReadableExamples(Numbers(50, {1, 2, 3, 4}))
     assert examples[0, 2] == {'at': 5}
-    with pytest.raises(DataError, match='4 times in an epoch an image could not be read, last: '):
+    with pytest.raises(
+        DataError, match='4 times in 50 examples an image could not be read, last: '
+    ):
         examples[0, 4]
     with pytest.raises(UnreadableError, match='image 1 is missing'):
         ReadableExamples(Numbers(2, {0, 1}))[0, 0]
+    many = ReadableExamples(Numbers(50, {1, 2, 3, 4}), count=500)
+    assert [many[epoch, 4]['at'] for epoch in range(5)] == [5, 105, 205, 305, 405]
 
 
 def test_crops_are_cut_from_the_images_that_can_be_read(tmp_path: Path, moving_frame, capfd):

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from second_device import SecondDevice
 from torch import Tensor
 
 from training.augmentation import AppearanceSettings
@@ -229,6 +230,26 @@ def test_a_run_mixes_clips_and_rendered_tracks(data: Path, tmp_path: Path) -> No
     moved = run._to_device(batch)
     assert moved['images'].shape == (4, 2, 64, 64, 3)
     assert np.isfinite(run.train())
+
+
+@pytest.mark.parametrize('frames', ['rendered', 'stored'])
+def test_a_run_on_another_device_waits_only_for_what_it_tells(
+    data: Path, tmp_path: Path, second_device: SecondDevice, frames: str
+) -> None:
+    changes = {'render_on_device': frames == 'rendered'}
+    on_cpu, other = (
+        Run(recipe_of(data, tmp_path, device=device, **changes), tmp_path / device)
+        for device in ('cpu', 'cuda')
+    )
+    other.network.load_state_dict(on_cpu.network.state_dict())
+    second_device.waits.clear()
+    for batch in make_loader(on_cpu.training, EpochSampler(0, 8), on_cpu.schedule):
+        loss, watched = on_cpu.train_on(batch)
+        found, told = other.train_on(batch)
+        assert found == pytest.approx(loss, rel=1e-4)
+        assert told == pytest.approx(watched, rel=1e-3)
+    assert set(second_device.waits) == {'torch.Tensor.__float__'}
+    assert len(second_device.waits) <= 2 * (len(watched) + 1)
 
 
 def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(data: Path, tmp_path: Path) -> None:

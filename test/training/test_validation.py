@@ -8,6 +8,7 @@ import pytest
 
 from training import checkpoint
 from training.augmentation import AugmentationSettings
+from training.datasets import DataError
 from training.loop import Run
 from training.recipe import RecipeError, as_plain, parse_recipe
 from training.validation import load_both
@@ -43,6 +44,24 @@ def test_run_may_do_without_validation(content: dict[str, Any], tmp_path: Path) 
     assert 'one' not in {each.scene for each in run.training.sequences}  # still held out
     run.train()
     assert (tmp_path / 'best.pt').is_file()
+
+
+def test_what_either_lacks_is_told_at_once(separate: dict[str, Any], tmp_path: Path) -> None:
+    separate['sources'][0]['path'] = 'trian/*'
+    separate['validation'][0]['path'] = 'lav/*'
+    with pytest.raises(DataError, match=r'(?s)trian/.*lav/'):
+        Run(parse_recipe(separate), tmp_path / 'run')
+
+
+@pytest.mark.parametrize(('every', 'expected'), [(1, [1, 2, 3, 4, 5]), (2, [2, 4, 5])])
+def test_epochs_that_validate(
+    content: dict[str, Any], tmp_path: Path, every: int, expected: list[int]
+) -> None:
+    content['schedule'] |= {'epochs': 5, 'validation_every': every}
+    run = Run(parse_recipe(content), tmp_path)
+    assert run.train() > 0
+    log = (tmp_path / 'log.txt').read_text()
+    assert [epoch for epoch in range(1, 6) if f'epoch {epoch}: validation' in log] == expected
 
 
 class _Some(list[int]):
