@@ -16,14 +16,15 @@ def logistic(value: float, offset: float, slope: float) -> float:
 
 @dataclass
 class StateJudge:
-    """Turns confidences into states; LOST needs several doubtful frames in a row."""
+    """Turns confidences into states: several doubtful frames in a row are LOST, until a sure one."""
 
     tracking_threshold: float
     """Confidence from which the state is TRACKING."""
     lost_threshold: float
     """Confidence below which a frame counts as lost ..."""
     lost_after: int
-    """... and the state is LOST from this many such frames in a row; until then UNCERTAIN."""
+    """... and the state is LOST from this many such frames in a row; until then UNCERTAIN. LOST ends
+    with a frame that is TRACKING."""
     frames_lost: int = 0
 
     @property
@@ -37,10 +38,10 @@ class StateJudge:
         found, certain: what the tracker itself decided; a frame without its target counts as
         lost, an uncertain one is never TRACKING.
         """
-        lost = not found or confidence < self.lost_threshold
-        self.frames_lost = self.frames_lost + 1 if lost else 0
-        if self.lost:
-            return TrackState.LOST
         if found and certain and confidence >= self.tracking_threshold:
+            self.frames_lost = 0
             return TrackState.TRACKING
-        return TrackState.UNCERTAIN
+        # What is seen weakly where a target was lost is seldom the target.
+        doubtful = self.lost or not found or confidence < self.lost_threshold
+        self.frames_lost = self.frames_lost + 1 if doubtful else 0
+        return TrackState.LOST if self.lost else TrackState.UNCERTAIN

@@ -24,8 +24,10 @@ def test_lost_takes_three_frames_in_a_row():
     assert states(0.1, 0.1, 0.3, 0.1, 0.9, 0.1) == 'U U U U T U'
 
 
-def test_found_again_at_once():
+def test_found_again_at_once_but_only_when_sure():
     assert states(0.1, 0.1, 0.1, 0.5, 0.3) == 'U U L T U'
+    assert states(0.1, 0.1, 0.1, 0.49, 0.3, 0.49, 0.9, 0.1, 0.1) == 'U U L L L L T U U'
+    assert states(0.1, 0.1, 0.1, 0.9, 0.9, certain=False) == 'U U L L L'
 
 
 def test_decisions_of_the_tracker_win():
@@ -36,7 +38,7 @@ def test_decisions_of_the_tracker_win():
 def test_the_judge_knows_whether_the_last_state_was_lost():
     judge = StateJudge(0.5, 0.2, 2)
     lost = []
-    for confidence in (0.1, 0.1, 0.1, 0.3):
+    for confidence in (0.1, 0.1, 0.3, 0.5):
         judge.judge(confidence)
         lost.append(judge.lost)
     assert lost == [False, True, True, False]

@@ -191,7 +191,7 @@ class FCOTTracker:
         flag = self._doubt(target, found, view.flag)
         if flag is not Flag.NOT_FOUND:
             self._move(target, at, found)
-        doubtful = recovering and self._confidence(view) < self.settings.lost_threshold
+        doubtful = recovering and self._confidence(view) < self.settings.recovery_confidence
         if flag in (Flag.NORMAL, Flag.HARD_NEGATIVE) and not doubtful:
             self._learn(target, view, flag)
         self._scores, self._flag = view.scores, flag
