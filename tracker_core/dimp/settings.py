@@ -141,7 +141,7 @@ VOT19 = replace(
     VOT18,
     image_size=256,
     search_factor=4.5,
-    relative_shifts=((0.6, 0.6), (-0.6, 0.6)),
+    relative_shifts=((0.6, 0.6), (-0.6, -0.6)),
     blurs=((2.0, 0.2), (1.0, 3.0)),
     rotations=(-5.0, 10.0, -30.0, 60.0),
     dropout_copies=3,
@@ -170,9 +170,11 @@ SUPER_DIMP = replace(
     PRDIMP50, score_softmax=False, not_found=0.25, confidence_offset=0.25, confidence_slope=12.0
 )
 
-#: PrDiMP-50 on VOT2018.
+#: PrDiMP-50 on VOT2018. Its scores stay logits: one of 2.2 above others of zero is a probability
+#: of 0.04 in a map of 15 x 15 cells. Confidences were not fitted for that.
 PRDIMP50_VOT18 = replace(
     PRDIMP18,
+    score_softmax=False,
     image_size=224,
     search_factor=4.0,
     blurs=VOT18.blurs,
@@ -189,5 +191,7 @@ PRDIMP50_VOT18 = replace(
     distractor_threshold=99999.0,
     hard_negative_threshold=999999.0,
     displacement=0.7,
+    confidence_offset=2.2,
+    confidence_slope=3.0,
     recovery_regions=0,
 )

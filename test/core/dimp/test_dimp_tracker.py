@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tracker_core import Box, TrackState, build_tracker
+from tracker_core import Box, TrackState, build_tracker, tracker_names
 from tracker_core.dimp import settings as published
 from tracker_core.dimp.network import dimp18
 from tracker_core.dimp.tracker import DiMPTracker, _View
@@ -300,6 +300,16 @@ def test_published_settings(name, expected):
         *('refinement_steps', 'refinement_step_length'),
     ]
     assert tuple(getattr(settings, each) for each in names) == expected
+
+
+def test_only_prdimp_but_for_vot_turns_scores_into_probabilities():
+    names = [name for name in tracker_names() if 'dimp' in name]
+    softmax = {name for name in names if default_settings(name).score_softmax}
+    assert softmax == {'prdimp18', 'prdimp50'}
+
+
+def test_the_shifts_of_vot19_lie_on_a_diagonal():
+    assert published.VOT19.relative_shifts == ((0.6, 0.6), (-0.6, -0.6))
 
 
 @pytest.mark.parametrize(
