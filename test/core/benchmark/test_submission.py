@@ -61,3 +61,26 @@ def test_incomplete_results_are_refused(dataset: Dataset, tmp_path: Path):
     with pytest.raises(ValueError, match=r'b\.txt has 2 lines for 3 frames'):
         pack(dataset, folder, tmp_path / 'kcf.zip')
     assert not (tmp_path / 'kcf.zip').exists()
+
+
+def test_every_repetition_must_be_complete(dataset: Dataset, tmp_path: Path):
+    nested = replace(dataset, name='got10k_test', layout='nested')
+    folder = ResultFolder.of(tmp_path, nested, 'kcf')
+    for name in ('a', 'b'):
+        folder.write(name, 1, BOXES, SECONDS)
+    folder.write('b', 2, BOXES[:2], SECONDS)
+    with pytest.raises(ValueError, match=r'b_002\.txt has 2 lines for 3 frames'):
+        pack(nested, folder, tmp_path / 'kcf.zip')
+
+
+def test_results_made_with_another_annotation_are_refused(dataset: Dataset, tmp_path: Path):
+    folder = ResultFolder.of(tmp_path, dataset, 'kcf')
+    folder.claim({'seed': 0}, (), dataset.sequences)
+    for name in ('a', 'b'):
+        folder.write(name, 1, BOXES, SECONDS)
+    assert pack(dataset, folder, tmp_path / 'kcf.zip') == 2
+    moved = tuple(replace(each, truth=each.truth + 1) for each in dataset.sequences)
+    other = replace(dataset, sequences=moved)
+    with pytest.raises(ValueError, match=r'a\.txt was made with another annotation of a'):
+        pack(other, folder, tmp_path / 'other.zip')
+    assert not (tmp_path / 'other.zip').exists()
