@@ -170,6 +170,7 @@ def _score(
         sequence.truth + published,
         sequence.visible,
         convention,
+        padded=max(count - len(found), 0),
     )
 
 

@@ -143,22 +143,24 @@ def score(
     truth: Boxes,
     visible: Flags | None = None,
     convention: Convention | None = None,
+    padded: int = 0,
 ) -> SequenceScore:
     """Score one sequence.
 
     boxes, truth: (N, 4) of equal length; rows of nan in `truth` are frames without the target.
-    visible: False where the target is hidden (LaSOT, GOT-10k). The first prediction is replaced
-    by the annotation, as everywhere. Raises ValueError where lengths differ or a prediction is
-    not finite or has a negative side.
+    visible: False where the target is hidden (LaSOT, GOT-10k). padded: how many of the last boxes
+    stand for missing ones. The first prediction is replaced by the annotation, as everywhere.
+    Raises ValueError where lengths differ or a prediction is not finite or has a negative side.
     """
     convention = convention or Convention()
     boxes = _checked(name, boxes, truth)
     if convention.truncate:
         boxes = np.trunc(boxes)
+    if convention.rule == 'pytracking':
+        made = len(boxes) - padded
+        boxes[:made] = _without_empty(boxes[:made], truth[:made])
     boxes[0] = truth[0]
     valid = _valid(truth, visible, convention)
-    if convention.rule == 'pytracking':
-        boxes = _without_empty(boxes, truth)
     overlap = np.where(valid, overlaps(boxes, truth), np.nan)
     error, relative = _errors(boxes, truth, valid, visible, convention)
     kept = valid if convention.rule == 'exclude' else np.ones(len(truth), bool)

@@ -42,6 +42,8 @@ def test_results_of_another_length_are_cut_or_padded_but_for_lasot(tmp_path: Pat
     folder.write('s', 1, np.tile([50.0, 50, 20, 20], (5, 1)), np.ones(5))
     assert evaluate(dataset, folder).summary.precision20 == 0.5
     assert 's.txt: 5 boxes for 10 frames, padded' in capsys.readouterr().err
+    padded = evaluate(dataset, folder, Convention('pytracking'))
+    assert padded.summary.precision20 == 0.5, 'missing boxes do not repeat the last one'
     with pytest.raises(ValueError, match='5 boxes for 10 frames'):
         evaluate(dataset, folder, Convention(family='lasot'))
 
