@@ -252,7 +252,7 @@ class DiMPTracker:
         side, extent = self._scale(size) * settings.image_size, image.shape[1::-1]
         regions = settings.recovery_regions
         best, place = recovery.search(look, view, regions, side, extent, target.center)
-        if self._confidence(best) < settings.recovery_confidence:
+        if best.flag is Flag.NOT_FOUND or self._confidence(best) < settings.recovery_confidence:
             return view
         if place is not None:
             target.center, target.size = place, size

@@ -184,11 +184,12 @@ class FCOTTracker:
             raise RuntimeError('track() before initialize(): call initialize(image, box) first')
         target = self._target
         target.frames += 1
-        view = self._look(target, image)
+        view = near = self._look(target, image)
         if recovering := target.judge.lost and self.settings.recovery_regions > 0:
-            view = self._search(target, image, view)
+            view = self._search(target, image, near)
         at, found = self._measure(target, view, image)
-        flag = self._doubt(target, found, view.flag)
+        # A target that is found again elsewhere has left its last box.
+        flag = self._doubt(target, found, view.flag) if view is near else view.flag
         if flag is not Flag.NOT_FOUND:
             self._move(target, at, found)
         doubtful = recovering and self._confidence(view) < self.settings.recovery_confidence
@@ -262,7 +263,7 @@ class FCOTTracker:
         side, extent = scale * settings.image_size, image.shape[1::-1]
         regions = settings.recovery_regions
         best, place = recovery.search(look, view, regions, side, extent, target.peak)
-        if self._confidence(best) < settings.recovery_confidence:
+        if best.flag is Flag.NOT_FOUND or self._confidence(best) < settings.recovery_confidence:
             return view
         if place is not None:
             target.center, target.size, target.scale = place, size, scale

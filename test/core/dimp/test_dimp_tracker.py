@@ -93,6 +93,12 @@ def test_a_lost_target_is_found_again_elsewhere(hide, frames):
     assert estimates[-1].box.center == pytest.approx((150.5, 60.5), abs=1)
 
 
+def test_a_lost_target_moves_nowhere_it_is_not_found(hide, frames):
+    tracker = hide((150, 60), 0.2, recovery_confidence=0.01)
+    assert all(tracker.track(frames[1]).box == BOX for _ in range(20))
+    assert len(set(tracker.regions)) > 5
+
+
 @pytest.mark.parametrize('regions', [0, 1, 2])
 def test_nothing_else_is_searched_before_the_target_is_lost(hide, frames, regions):
     tracker = hide((150, 60), 0.0, recovery_regions=regions)

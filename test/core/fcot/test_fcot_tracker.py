@@ -137,13 +137,14 @@ def test_a_weak_peak_moves_nothing_and_teaches_nothing(scripted, frames):
 def hide(shared, frames, monkeypatch):
     """A tracker that sees its target in one place only; notes where it looks, and learns."""
 
-    def start(place, score, regions=2):
+    def start(place, score, regions=2, found=Flag.NORMAL, **changes):
         settings = override(
             shared.settings,
             {
                 'recovery_regions': regions,
                 'confidence_offset': 0.5,
                 'confidence_slope': 10.0,
+                **changes,
             },
         )
         monkeypatch.setattr(shared, 'settings', settings)
@@ -158,7 +159,7 @@ def hide(shared, frames, monkeypatch):
             offset = tuple((place[axis] - patch.center[axis]) / cell for axis in (0, 1))
             seen = score if max(map(abs, offset)) < 12 else 0.0
             peak = Peak(0, 0, seen, offset if seen else (0.0, 0.0))
-            flag = Flag.NORMAL if seen >= 0.25 else Flag.NOT_FOUND
+            flag = found if seen >= 0.25 else Flag.NOT_FOUND
             return _View(patch, None, np.full((24, 24), seen, np.float32), peak, flag)
 
         monkeypatch.setattr(shared, '_look', look)
@@ -175,6 +176,27 @@ def test_a_lost_target_is_found_again_elsewhere(hide, frames):
     assert models.learned[0][2] == found + 1
     for estimate in estimates[found:]:
         assert estimate.box.center == pytest.approx((150.5, 60.5), abs=1)
+
+
+@pytest.mark.parametrize('flag', [Flag.NORMAL, Flag.HARD_NEGATIVE])
+def test_a_target_found_again_elsewhere_need_not_overlap_with_anything(hide, frames, flag):
+    """It is far from the middle of the region that it is found in."""
+    tracker, models = hide((150, 90), 0.9, found=flag, min_overlap=0.05)
+    tracker._target.judge.frames_lost = 3
+    for _ in range(20):
+        estimate = tracker.track(frames[1])
+        if tracker.flag is flag:
+            break
+        assert estimate.box == BOX, 'it only moves to where it is found'
+    assert estimate.state is TrackState.TRACKING and len(models.learned) == 1
+    assert estimate.box.center == pytest.approx((150.5, 90.5), abs=1)
+
+
+def test_a_lost_target_moves_nowhere_it_is_not_found(hide, frames):
+    tracker, models = hide((150, 60), 0.2, recovery_confidence=0.01)
+    for _ in range(20):
+        assert tracker.track(frames[1]).box == BOX
+    assert len(set(tracker.regions)) > 5 and not models.learned
 
 
 def test_a_lost_target_is_not_found_where_it_is_hardly_seen(hide, frames):
