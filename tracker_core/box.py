@@ -62,4 +62,5 @@ class Box:
         """Intersection over union with another box, in [0, 1]."""
         common = self.intersection(other)
         union = self.area + other.area - common
-        return common / union if union > 0 else 0.0
+        # Rounding would make a little more than 1 of some equal boxes.
+        return min(common / union, 1.0) if union > 0 else 0.0

@@ -112,7 +112,7 @@ class ResNet(nn.Module):
         """Return the wanted layers of normalised images (N, 3, H, W), by name.
 
         `layer1` has H / 4 rows, `layer2` H / 8, `layer3` H / 16; nothing after the last wanted
-        one is computed.
+        one is computed. Raises ValueError for other names, or none.
         """
         unknown = set(layers) - self.channels.keys()
         if unknown or not layers:

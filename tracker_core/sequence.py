@@ -38,7 +38,7 @@ def open_sequence(folder: str | os.PathLike[str]) -> Sequence:
 
     A file called ``groundtruth_rect.txt`` has the coordinates of OTB, where the first pixel is 1;
     one is subtracted. Rows without area are frames without the target. Raises FileNotFoundError
-    where the annotation or the frames are missing.
+    where the annotation is missing, ValueError where it is damaged or there are no frames.
     """
     folder = Path(folder)
     annotation = find_annotation(folder)

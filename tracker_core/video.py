@@ -61,7 +61,10 @@ def open_video(source: str | os.PathLike[str]) -> FrameSource:
 
 
 class ImageFolder:
-    """The images of a folder, or of its sub-folder ``img`` (OTB layout), ordered by name."""
+    """The images of a folder, or of its sub-folder ``img`` (OTB layout), as `image_paths` orders.
+
+    Raises ValueError where there are none.
+    """
 
     def __init__(self, folder: Path, fps: float = DEFAULT_FPS) -> None:
         inner = folder / 'img'

@@ -26,6 +26,13 @@ def test_iou_by_hand(other, expected):
     assert other.iou(Box(0, 0, 10, 10)) == pytest.approx(expected)
 
 
+def test_iou_of_equal_boxes_is_never_above_one():
+    """Right minus left may be a little more than the width it was made from."""
+    box = Box(49.6, 45.0, 0.7, 0.8)
+    assert (box.right - box.left) * (box.bottom - box.top) > box.area
+    assert box.iou(box) == 1.0
+
+
 def test_iou_of_empty_boxes_is_zero():
     assert Box(0, 0, 0, 0).iou(Box(0, 0, 0, 0)) == 0.0
 

@@ -91,7 +91,10 @@ class Grid:
         return 2 if (self.side - 1) % 3 else 3
 
     def thinned(self) -> Grid:
-        """Every third row and column (every second if that fits), which reach as far."""
+        """Every third row and column, or every second where the third would not reach as far.
+
+        An odd side is needed for that.
+        """
         return Grid((self.side - 1) // self._thinning + 1, self.image_size)
 
     def shares_of_thinned(self, device: torch.device | None = None) -> Tensor:

@@ -95,7 +95,8 @@ class DCFSTTracker:
     ) -> None:
         """Prepare `network` for inference, in place.
 
-        make_draws: gives the random numbers of a target, from the seed of the settings.
+        make_draws: gives the random numbers of a target, from the seed of the settings. Raises
+        ValueError for settings that do not fit together.
         """
         self.settings = settings or DCFSTSettings()
         self.device = torch.device(device)

@@ -100,7 +100,8 @@ class DiMPTracker:
     ) -> None:
         """Prepare `network` for inference, in place.
 
-        make_draws: gives the random numbers of a target, from the seed of the settings.
+        make_draws: gives the random numbers of a target, from the seed of the settings. Raises
+        ValueError where the image size does not fit.
         """
         self.settings = settings or DiMPSettings()
         if self.settings.image_size % STRIDE:
