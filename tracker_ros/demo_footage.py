@@ -66,7 +66,7 @@ def open_footage(source: str = SCENE, seed: int = DEMO_SEED) -> Footage:
             frames.name, frames.fps, lambda: _known_shots(frames, boxes), truth=True, live=False
         )
     video = open_video(source)
-    live = source.isdigit() or source.startswith('/dev/')
+    live = not (Path(source).is_file() or Path(source).is_dir())  # a device, or its number
     return Footage(video.name, video.fps, lambda: _plain_shots(video), truth=False, live=live)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,6 +15,7 @@ pytest.importorskip('tracker_ros.msg', reason='tracker_ros is not built: run col
 from tracker_core import Box
 from tracker_core.synthetic import DEMO_FPS, DEMO_SCENE
 from tracker_core.video import VideoWriter
+from tracker_ros import demo_footage
 from tracker_ros.demo_footage import open_footage
 
 FRAMES = [np.full((48, 64, 3), 40 * i, np.uint8) for i in range(4)]
@@ -76,6 +79,28 @@ def test_otb_folder_counts_pixels_from_one_and_may_be_annotated_in_part(tmp_path
 def test_footage_can_be_played_again(tmp_path: Path) -> None:
     footage = open_footage(str(write_clip(tmp_path)))
     assert len(list(footage)) == len(list(footage)) == 4
+
+
+@pytest.mark.parametrize('name', ['0001', '0'])
+def test_a_folder_with_the_name_of_a_camera_is_played_at_its_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    cv2.imwrite(str(tmp_path / name / '1.png'), FRAMES[0])
+    footage = open_footage(name)
+    assert (footage.live, len(list(footage))) == (False, 1)
+
+
+def test_a_clip_in_shared_memory_is_played_at_its_rate() -> None:
+    with TemporaryDirectory(dir='/dev/shm') as folder:
+        assert not open_footage(str(write_clip(Path(folder)))).live
+
+
+@pytest.mark.parametrize('source', ['0', '/dev/null'])
+def test_a_camera_sets_the_pace(monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    monkeypatch.setattr(demo_footage, 'open_video', lambda _: SimpleNamespace(name='', fps=30.0))
+    assert open_footage(source).live
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
