@@ -216,7 +216,7 @@ class CameraTrack:
                 step()
             except Exception:
                 if not self._closing:
-                    self._give_up(traceback.format_exc())
+                    self._give_up('the target is given up', traceback.format_exc())
 
     def _patience(self) -> float | None:
         """Seconds after which to look again although nothing arrived."""
@@ -263,7 +263,7 @@ class CameraTrack:
             self._finish_start(request, None, str(error))
             return
         except Exception as error:
-            self._fail('the tracker failed to start', traceback.format_exc())
+            self._give_up('the tracker failed to start', traceback.format_exc())
             self._finish_start(request, None, f'the tracker failed: {error}')
             return
         estimate = Estimate(request.box, 1.0, TrackState.TRACKING)
@@ -337,7 +337,7 @@ class CameraTrack:
                 self._report(target, frame, 0.0)
         self._fail(f'target {target.target_id!r} is given up', reason)
 
-    def _give_up(self, reason: str) -> None:
+    def _give_up(self, what: str, reason: str) -> None:
         """Give the target up, where there is one, after an error that nobody expected."""
         with self._changed:
             target = self._target
@@ -345,7 +345,7 @@ class CameraTrack:
             if target is not None:
                 self._lose(target, target.frame, reason)
                 return
-        self._fail('the target is given up', reason)
+        self._fail(what, reason)
 
     def _fail(self, what: str, reason: str) -> None:
         """Forget the target because of an error, and remember that for the diagnostics."""
@@ -356,7 +356,9 @@ class CameraTrack:
         self._log.error(f'{what}: {reason}\nA new initial box starts again.')
 
     def _show(self, target: _Target, frame: Frame, image: Pixels, estimate: Estimate) -> None:
-        if self._sink.wants_pictures():
+        with self._changed:
+            current = self._target is target and not self._paused
+        if current and self._sink.wants_pictures():
             response = self._tracker.response_map
             self._sink.show(frame, image, target.target_id, estimate, response)
 

@@ -198,6 +198,24 @@ def test_nothing_is_published_after_reset_for_the_frame_in_work(rig):
     assert [p.frame.number for p in rig.sink.published] == [1, 3]
 
 
+@pytest.mark.parametrize('ending', ['reset', 'pause'])
+def test_no_picture_shows_a_target_that_ended_while_it_started(rig, monkeypatch, ending):
+    shown = []
+    monkeypatch.setattr(rig.sink, 'wants_pictures', lambda: True)
+    monkeypatch.setattr(rig.sink, 'show', lambda *values: shown.append(values[2]), raising=False)
+    rig.add(0)
+    until(lambda: shown == ['no target'])
+    rig.hold()
+    answers = rig.start(wait=False)
+    rig.wait_until_held()
+    assert getattr(rig.track, ending)()
+    rig.let_go()
+    until(lambda: answers)
+    rig.add(1)
+    until(lambda: len(shown) > 1)
+    assert shown[1:] == ['paused' if ending == 'pause' else 'no target']
+
+
 def test_nothing_is_published_while_paused(rig):
     rig.add(0)
     rig.start()
@@ -334,6 +352,15 @@ def test_a_tracker_that_fails_to_start_says_so(rig):
     assert rig.start() == ['the tracker failed: no memory']
     rig.tracker.error = None
     assert rig.start() == [None]
+
+
+def test_a_target_that_ends_because_another_fails_to_start_says_lost(rig):
+    rig.add(0)
+    rig.start()
+    rig.tracker.error = RuntimeError('no memory')
+    rig.start()
+    assert [p.estimate.state for p in rig.sink.published] == [TrackState.TRACKING, TrackState.LOST]
+    assert rig.track.activity().failure == 'RuntimeError: no memory'
 
 
 def test_a_refused_box_leaves_the_target(rig):
