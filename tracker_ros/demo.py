@@ -120,7 +120,11 @@ def _run(arguments: argparse.Namespace, box: Box) -> int:
         _start_listeners(children, arguments)
         director.wait_until(director.is_everybody_there, children)
         children.start(CAMERA, _camera_arguments(arguments))
-        director.wait_until(lambda: director.first is not None, children)
+        director.wait_until(
+            lambda: director.first is not None or children.status(CAMERA) == 0, children
+        )
+        if director.first is None:
+            raise ChildFailed('the footage was over before its first image had arrived')
         director.announce(box)
         director.play(children, arguments.seconds)
         for name, seconds in ((CAMERA, 0.0), (TRACKER, GRACE), (RECORDER, 0.0)):

@@ -125,6 +125,15 @@ def test_the_log_of_a_node_that_fails_is_shown(start, clip: Path) -> None:  # ty
     assert not demo.children()
 
 
+def test_footage_of_a_single_image_is_no_reason_to_wait(start, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    cv2.imwrite(str(tmp_path / 'single.png'), scene(0)[0])
+    demo = start('--video', tmp_path / 'single.png', '--box', '120,120,48,48', *QUICK)
+    until(lambda: demo.process.poll() is not None, 'the end of the demo')
+    assert demo.finish() in (1, 3), demo.text
+    assert 'was over before its first image' in demo.text or 'NOT FOLLOWED' in demo.text
+    assert not demo.children()
+
+
 @pytest.mark.parametrize('tracked', [0, 1])
 def test_the_log_of_a_tracker_that_found_nothing_is_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], tracked: int
