@@ -44,9 +44,14 @@ class TrackerNode(Node):
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(
-            'tracker', automatically_declare_parameters_from_overrides=True, **options
-        )
+        try:
+            super().__init__(
+                'tracker', automatically_declare_parameters_from_overrides=True, **options
+            )
+        except ValueError as error:  # of rclpy, which does not say which one it is
+            raise ParameterError(
+                f'a parameter has no value, such as an empty list: {error}'
+            ) from None
         self.cameras: list[Camera] = []
         self.parameters = Parameters(self)
         settings = self.parameters.current

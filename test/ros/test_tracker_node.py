@@ -24,6 +24,7 @@ pytestmark = pytest.mark.ros
     [
         ({'model': 'simfc'}, "unknown tracker 'simfc'; valid: siamfc"),
         ({'image_topics': "['bad topic']"}, 'parameter image_topics: Invalid topic name'),
+        ({'cameras': '[]'}, 'a parameter has no value, such as an empty list'),
         ({'modle': 'siamfc'}, 'unknown parameter modle (did you mean model?); valid: model'),
     ],
 )
