@@ -60,12 +60,15 @@ def _tracker(context: LaunchContext) -> Node:
     topic = LaunchConfiguration('image_topic').perform(context)
     if topic:
         overrides['image_topics'] = [topic]
+    parameters = LaunchConfiguration('params_file').perform(context)
+    if not Path(parameters).is_file():  # launch itself would only warn
+        raise RuntimeError(f'there is no params_file {parameters}')
     return Node(
         package='tracker_ros',
         executable='tracker_node',
         name='tracker',
         namespace=LaunchConfiguration('namespace'),
-        parameters=[LaunchConfiguration('params_file'), overrides],
+        parameters=[parameters, overrides],
         additional_env=ALLOCATOR,
         output='screen',
     )

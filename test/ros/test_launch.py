@@ -146,6 +146,13 @@ def test_without_arguments_the_parameter_file_decides(launch, tmp_path):
     assert 'waits for images on /from/file' in tracker.log
 
 
+def test_a_parameter_file_that_is_not_there_is_no_reason_to_start_without(launch):
+    tracker = launch('tracker', params_file='~/mine.yaml', model='siamfc')
+    assert tracker.wait() == 1
+    assert 'there is no params_file ~/mine.yaml' in tracker.log
+    assert 'process started' not in tracker.log
+
+
 def test_a_wrong_model_is_explained(launch):
     tracker = launch('tracker', model='simfc')
     until(tracker.exited, 'the end of the launch')
