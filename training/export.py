@@ -60,11 +60,13 @@ def _after(before: weights.WeightsInfo, info: weights.WeightsInfo) -> weights.We
 def _merge(states: list[dict[str, Any]]) -> dict[str, Tensor]:
     tensors = dict(states[0]['exported'])
     trained = [_prefixes(state) for state in states]
-    for prefixes, state in zip(trained, states, strict=True):
-        if state['recipe']['recipe'] != states[0]['recipe']['recipe']:
-            raise CheckpointError('the checkpoints are of different networks')
-        tensors |= {k: v for k, v in state['exported'].items() if k.startswith(prefixes)}
-    named = [prefix for prefixes in trained for prefix in prefixes]
+    if any(state['recipe']['recipe'] != states[0]['recipe']['recipe'] for state in states):
+        raise CheckpointError('the checkpoints are of different networks')
+    pairs = [(prefix, state) for own, state in zip(trained, states, strict=True) for prefix in own]
+    # A part of a part last: that of the run which trained the whole is left as it was drawn.
+    for prefix, state in sorted(pairs, key=lambda pair: len(pair[0])):
+        tensors |= {k: v for k, v in state['exported'].items() if k.startswith(prefix)}
+    named = [prefix for prefix, _ in pairs]
     if len(states) > 1 and len(set(named)) < len(named):
         raise CheckpointError(
             f'several checkpoints trained the same part (of {", ".join(sorted(set(named)))}): '

@@ -51,6 +51,15 @@ def test_backbone_is_the_one_of_the_network_not_of_the_classifier(tmp_path: Path
     assert float(merged['classifier.feature_extractor.b'][0]) == 1.0
 
 
+def test_a_part_of_a_part_comes_from_its_own_run_in_any_order(tmp_path: Path) -> None:
+    """FCOT's second stage trains the regressor's optimiser, which the first leaves as drawn."""
+    whole = _checkpoint(tmp_path, 1.0, ['classifier'])
+    part = _checkpoint(tmp_path, 2.0, ['classifier.feature_extractor'])
+    for runs in ([whole, part], [part, whole]):
+        merged = load_file(export(runs, tmp_path / 'merged.safetensors'))
+        assert float(merged['classifier.feature_extractor.b'][0]) == 2.0
+
+
 def test_runs_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
     one = _checkpoint(tmp_path, 1.0, ['classifier'])
     with pytest.raises(CheckpointError, match=r'same part .*classifier'):
