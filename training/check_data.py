@@ -33,6 +33,8 @@ _STRIDE = 16
 """Pixels per cell of the score maps of DiMP."""
 _SHOWN_PROPOSALS = 3
 _LOCATED = 'location_predictor'
+#: Labels (h, w), pixels of the crop from cell to cell, and place in it of the first one's middle.
+_Map = tuple[Tensor, int, float]
 
 
 @dataclass(frozen=True)
@@ -184,17 +186,18 @@ def _panels(example: dict[str, Any], recipe: Recipe) -> list[Image]:
         box = torch.as_tensor(np.asarray(example['boxes_ltwh'][index]), dtype=torch.float32)
         panels.append(
             [
-                heat_map(labels, _pixels(example['images'][index]), recipe.areas.size)
-                for labels in _label_maps(box, recipe)
+                heat_map(labels, _pixels(example['images'][index]), stride, (first, first))
+                for labels, stride, first in _label_maps(box, recipe)
             ]
         )
     return images + [panel for kind in zip(*panels, strict=True) for panel in kind]
 
 
-def _label_maps(box_ltwh: Tensor, recipe: DiMPRecipe | FCOTRecipe | DCFSTRecipe) -> list[Tensor]:
-    """Labels (h, w) of a test frame, whatever a recipe has of them."""
+def _label_maps(box_ltwh: Tensor, recipe: DiMPRecipe | FCOTRecipe | DCFSTRecipe) -> list[_Map]:
+    """Labels of a test frame, whatever a recipe has of them."""
     if isinstance(recipe, DCFSTRecipe):
-        return [_grid_labels(box_ltwh, recipe)] if _LOCATED in recipe.settings.parts else []
+        located = _LOCATED in recipe.settings.parts
+        return [(_grid_labels(box_ltwh, recipe), 1, 0.5)] if located else []
     size, factor = recipe.areas.size, recipe.areas.factor
     if isinstance(recipe, DiMPRecipe):
         return [_gaussian(box_ltwh, size, _STRIDE, recipe.settings.label_sigma / factor)]
@@ -206,16 +209,16 @@ def _label_maps(box_ltwh: Tensor, recipe: DiMPRecipe | FCOTRecipe | DCFSTRecipe)
         if part in settings.parts:
             maps.append(_gaussian(box_ltwh, size, stride, sigma / factor))
     if any(part.startswith('regressor_72') for part in settings.parts):
-        maps.append(_side_cells(box_ltwh, size // side_regression.STRIDE, settings.radius))
+        stride = side_regression.STRIDE
+        maps.append((_side_cells(box_ltwh, size // stride, settings.radius), stride, stride / 2))
     return maps
 
 
-def _gaussian(box_ltwh: Tensor, size: int, stride: int, sigma: float) -> Tensor:
+def _gaussian(box_ltwh: Tensor, size: int, stride: int, sigma: float) -> _Map:
     """Label of a classifier; sigma: as a share of the crop of `size` pixels."""
     cells = size // stride
-    # A filter of even size gives one cell more than the features have.
-    labels = dimp_losses.make_labels(box_ltwh, cells + 1, sigma * cells, stride)
-    return labels[:cells, :cells]
+    # A filter of even size gives one cell more than the features have, from edge to edge.
+    return dimp_losses.make_labels(box_ltwh, cells + 1, sigma * cells, stride), stride, 0
 
 
 def _side_cells(box_ltwh: Tensor, cells: int, radius: int) -> Tensor:

@@ -154,7 +154,10 @@ def draw(network: DiMP, batch: Batch, recipe: DiMPRecipe, most: int = 4) -> dict
         scores = _scores(network, layer3, batch['boxes_ltwh'], recipe)[-1].transpose(0, 1)
         pairs = zip(scores, crops, strict=True)
         pictures['scores'] = sheet(
-            [[heat_map(*each, size) for each in zip(*pair, strict=True)] for pair in pairs]
+            [
+                [heat_map(*each, STRIDE, (0, 0)) for each in zip(*pair, strict=True)]
+                for pair in pairs
+            ]
         )
     if 'bb_regressor' in recipe.settings.parts:
         predicted = _predict(network.bb_regressor, layer2, layer3, batch, recipe)

@@ -28,15 +28,29 @@ def with_boxes(
     return canvas
 
 
-def heat_map(scores: Tensor, background: Image, size: int) -> Image:
-    """Scores (h, w) as colours (size, size, 3): 0 and less is darkest, 1 and more brightest.
+def heat_map(
+    scores: Tensor, background: Image, stride: float, first: tuple[float, float]
+) -> Image:
+    """Scores (h, w) as colours over an image: 0 and less is darkest, 1 and more brightest.
 
-    background: RGB image of that size that shines through.
+    background: RGB image (H, W, 3) that shines through. stride: pixels of it from cell to cell;
+    first: x, y of the middle of the first cell. Where there is no cell it is as dark as at 0.
     """
     values = (255 * scores.detach().float().clamp(0, 1)).round().byte().cpu().numpy()
-    grown = cv2.resize(values, (size, size), interpolation=cv2.INTER_NEAREST)
+    rows, columns = (
+        _nearest(values.shape[axis], background.shape[axis], stride, first[1 - axis])
+        for axis in (0, 1)
+    )
+    # Cell -1 is none.
+    grown = np.pad(values, (0, 1))[rows[:, None], columns]
     colours = cv2.applyColorMap(grown, cv2.COLORMAP_VIRIDIS)[..., ::-1]
     return np.asarray(cv2.addWeighted(background, 0.4, np.ascontiguousarray(colours), 0.6, 0))
+
+
+def _nearest(cells: int, pixels: int, stride: float, first: float) -> NDArray[np.intp]:
+    """Cell in whose middle or around it a pixel lies (pixels,); -1 where that is none."""
+    found = np.floor((np.arange(pixels) + 0.5 - first) / stride + 0.5).astype(np.intp)
+    return np.where((found >= 0) & (found < cells), found, -1)
 
 
 def sheet(rows: Sequence[Sequence[Image]]) -> Image:

@@ -128,9 +128,10 @@ def draw(network: SiamFC, batch: Batch, recipe: SiamFCRecipe, most: int = 8) -> 
     batch = {name: value[:most] for name, value in batch.items()}
     probabilities = _respond(network, batch).diagonal().permute(2, 0, 1).sigmoid()
     searches = list(batch['search'].cpu().numpy())
-    size = searches[0].shape[0]
+    # The middle cell is that of the middle of the search image.
+    first = searches[0].shape[0] / 2 - (probabilities.shape[-1] - 1) / 2 * STRIDE
     pairs = zip(probabilities, searches, strict=True)
-    maps = [heat_map(each, search, size) for each, search in pairs]
+    maps = [heat_map(*each, STRIDE, (first, first)) for each in pairs]
     return {'responses': sheet([searches, maps])}
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tracker_core import weights
-from tracker_core.siamfc.network import SiamFC
+from tracker_core.siamfc.network import STRIDE, SiamFC
 from training.datasets import Image
 from training.matching import MATCHINGS, TARGET_SIZE, Matching, Region, find_peaks
 from training.pictures import PREDICTED_COLOR, TRUE_COLOR, heat_map, sheet, with_boxes
@@ -130,7 +130,9 @@ def _row(number: int, regions: list[Region], places: list[Tensor], values: Tenso
         box = torch.cat([corner, torch.full((2,), TARGET_SIZE)]).numpy()
         color = PREDICTED_COLOR if images else TRUE_COLOR
         images.append(with_boxes(region.crops[number].cpu().numpy(), [(box, color)]))
-    return [*images, heat_map(values[number], images[0], size)]
+    center = size / 2 + regions[0].center[number].cpu()
+    x, y = (center - (values.shape[-1] - 1) / 2 * STRIDE).tolist()
+    return [*images, heat_map(values[number], images[0], STRIDE, (x, y))]
 
 
 def _regions(batch: Batch) -> list[Region]:

@@ -88,8 +88,12 @@ def test_the_sheet_shows_crops_boxes_and_labels(dimp, tmp_path: Path, capsys):
     for column in range(6):
         panel = sheet[288:, 288 * column : 288 * (column + 1)].astype(int)
         assert (np.abs(panel - TRUE_COLOR).max(-1) < 12).sum() > 50, f'no box in {column}'
-    label = sheet[288:, 288 * 6 : 288 * 7].astype(int)
-    assert label[..., 1].max() > label[..., 1].min() + 100, 'a bright peak on dark'
+    label = sheet[288:, 288 * 6 : 288 * 7, 1].astype(int)
+    assert label.max() > label.min() + 100, 'a bright peak on dark'
+    examples, _ = MODULES['dimp18'][1](parse_recipe(dimp))
+    left, top, width, height = examples[0, 1]['boxes_ltwh'][3]
+    y, x = (places.mean() for places in np.nonzero(label > label.max() - 60))
+    assert (x, y) == pytest.approx((left + width / 2, top + height / 2), abs=5)
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,19 @@ def _make(sequence: Sequence, augmentation: AugmentationSettings) -> dict[str, n
     return siamfc.make_example(sequence, nothing, nothing, rng, SiamFCSettings(), augmentation)
 
 
+def test_responses_are_drawn_where_the_network_looked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cell is 8 pixels of the search image large, and the middle one in its middle."""
+    logits = torch.full((6, 6), -9.0)
+    logits[1, 4] = 9
+    monkeypatch.setattr(siamfc, '_respond', lambda *_: logits[None, None])
+    batch = {**_batch([0]), 'search': torch.zeros(1, 167, 167, 3, dtype=torch.uint8)}
+    drawn = siamfc.draw(torch.nn.Module(), batch, SiamFCRecipe())['responses'][167:]
+    rows, columns = np.nonzero(drawn.sum(2) > drawn[0, 0].sum() + 100)
+    assert rows.mean() == pytest.approx(83 - 1.5 * 8, abs=0.6)
+    assert columns.mean() == pytest.approx(83 + 1.5 * 8, abs=0.6)
+    assert np.ptp(rows) == np.ptp(columns) == 7
+
+
 def _batch(scenes: list[int]) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
 

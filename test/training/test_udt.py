@@ -13,11 +13,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tracker_core import build_tracker, weights
+from tracker_core.siamfc.network import SiamFC
 from training import check_data, checkpoint, udt
 from training.__main__ import main
 from training.datasets import DataError
 from training.loop import Run
-from training.matching import Region
+from training.matching import MATCHINGS, Region
 from training.recipe import RecipeError, UDTRecipe, parse_recipe
 from training.udt import cost_sensitive_weights, follow
 from training.udt_examples import load_examples
@@ -120,6 +121,20 @@ def test_target_is_followed_from_frame_to_frame() -> None:
     still, moved = (matching.labels(torch.tensor([[x, 0.0]]), 15) for x in (0.0, 16.0))
     expected = 2 * (still - moved).square().sum()
     assert course.motion.item() == pytest.approx(expected.item(), rel=0.1)
+
+
+def test_the_response_is_drawn_where_it_was_looked_for(
+    udt_content: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """48 pixels right of the middle of the first crop, wherever the region in it was."""
+    monkeypatch.setitem(MATCHINGS, 'correlation', lambda *_: _Moving())  # type: ignore[arg-type]
+    crops = torch.zeros(1, 3, 175, 175, 3, dtype=torch.uint8)
+    centers = torch.tensor([[[16, -8], [8, -8], [24, 8]]])
+    batch = {'crops': crops, 'centers': centers}
+    drawn = udt.draw(SiamFC(), batch, _parse(udt_content))['course'][:, 3 * 175 :]
+    yellow = drawn[..., 0].astype(int) - drawn[..., 2]  # the box in the crop is blue
+    rows, columns = np.nonzero(yellow > yellow.max() - 10)
+    assert (columns.mean(), rows.mean()) == pytest.approx((87 + 48, 87), abs=1)
 
 
 def test_only_the_way_back_has_gradients(udt_content: dict[str, Any]) -> None:
