@@ -28,9 +28,11 @@ class FrameFilter:
 
     def accepts(self, box: tuple[float, ...], image_shape: tuple[int, ...]) -> bool:
         """Whether a target (left, top, width, height) in an image (H, W, ...) is used."""
-        width, height = box[2:]
+        left, top, width, height = box
         if not min(width, height) > 0:
             return False
+        if left >= image_shape[1] or top >= image_shape[0] or min(left + width, top + height) <= 0:
+            return False  # nothing of it is in the image
         shares = width / image_shape[1], height / image_shape[0]
         return (
             width * height >= self.min_area

@@ -40,6 +40,15 @@ def test_frame_filter_refuses_sides_over_500_and_shares_under_a_hundredth() -> N
     assert not FrameFilter().accepts((0, 0, 24, 24), (2500, 2500, 3))
 
 
+def test_a_target_outside_the_image_is_refused_whatever_the_limits() -> None:
+    """Such a box is a mistake, e.g. in pixels of another resolution: nothing of it can be seen."""
+    open_ = FrameFilter(0, 0, 1e9, 0, 1e9, 0, 1e9)
+    for left, top in ((160, 5), (5, 120), (-40, 5), (5, -30)):
+        assert not open_.accepts((left, top, 40, 30), (120, 160, 3)), (left, top)
+        inward = left + (1 if left < 0 else -1), top + (1 if top < 0 else -1)
+        assert open_.accepts((*inward, 40, 30), (120, 160, 3)), inward
+
+
 def test_pairs_are_in_order_and_closer_than_the_gap() -> None:
     frames = np.arange(0, 1000, 7)
     rng = np.random.default_rng(0)
