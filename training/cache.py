@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +38,7 @@ def filled_alone(cache: Path) -> Iterator[None]:
     """Wait until no other process fills the cache folder, and keep others waiting meanwhile.
 
     What was missing before may be there afterwards. File systems that cannot lock keep nobody
-    waiting; `settle` makes that safe.
+    waiting; `written_whole` makes that safe.
     """
     keep_out_of_version_control(cache)
     with (cache / '.gitignore').open('r+') as file:
@@ -86,7 +87,26 @@ def _wait_for_the_end() -> None:
         os._exit(1)
 
 
-def settle(unfinished: Path, target: Path) -> None:
+@contextmanager
+def written_whole(target: Path) -> Iterator[Path]:
+    """New folder, which after the block is the entry `target` of the cache, or nothing.
+
+    What cannot be written, e.g. on a full disk, ends with an OSError that names the entry.
+    """
+    unfinished = target.with_name(f'{target.name}.{os.getpid()}.tmp')
+    try:
+        unfinished.mkdir(parents=True, exist_ok=True)
+        yield unfinished
+        _settle(unfinished, target)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(target)) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _settle(unfinished: Path, target: Path) -> None:
     """Give a complete folder of the cache its name, unless another process was faster."""
     try:
         unfinished.rename(target)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
@@ -21,7 +19,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from tracker_core.search_region import crop_square
-from training.cache import positions_by_target, read_views, settle
+from training.cache import positions_by_target, read_views, written_whole
 from training.datasets import DataError, Image, View
 from training.sampling import FrameFilter
 from training.sources import (
@@ -146,10 +144,8 @@ def _write(
     target: Path, views: Iterable[View], kind: Kind, settings: CropSettings, frames: FrameFilter
 ) -> None:
     """Cut all accepted views into `crops.bin` and describe them in `views.json`."""
-    unfinished = target.with_name(f'{target.name}.{os.getpid()}.tmp')
-    unfinished.mkdir(parents=True, exist_ok=True)
     rows = []
-    try:
+    with written_whole(target) as unfinished:
         with (unfinished / 'crops.bin').open('wb') as file:
             for view in _accepted(views, kind, frames):
                 cut = cut_background if kind == 'backgrounds' else cut_view
@@ -159,9 +155,6 @@ def _write(
         if order != list(range(len(rows))):
             _reorder(unfinished / 'crops.bin', order)
         (unfinished / 'views.json').write_text(json.dumps([rows[each] for each in order]))
-        settle(unfinished, target)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _reorder(path: Path, order: list[int]) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.cache import positions_by_target, read_views, settle
+from training.cache import positions_by_target, read_views, written_whole
 from training.datasets import DataError, Image, UnreadableError, View, as_rgb
 from training.sampling import FrameFilter
 from training.sources import (
@@ -147,12 +145,10 @@ def _store(part: Part, target: Path, frames: FrameFilter) -> None:
 
 def _write(target: Path, views: Iterable[View]) -> None:
     """Store the images of the views, each once, in `frames.bin` and the rest in `views.json`."""
-    unfinished = target.with_name(f'{target.name}.{os.getpid()}.tmp')
-    unfinished.mkdir(parents=True, exist_ok=True)
     rows: list[list[object]] = []
     start = length = 0
     last: Image | None = None
-    try:
+    with written_whole(target) as unfinished:
         with (unfinished / 'frames.bin').open('wb') as file:
             for view in views:
                 if view.image is not last:
@@ -161,9 +157,6 @@ def _write(target: Path, views: Iterable[View]) -> None:
                     file.write(coded)
                 rows.append([view.sequence, view.scene, view.frame, *view.box, start, length])
         (unfinished / 'views.json').write_text(json.dumps(rows))
-        settle(unfinished, target)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _encode(image: Image) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from training.cache import settle
+from training.cache import written_whole
 from training.readers import index
 from training.readers.target import Selection
 from training.sources import Part, Source, find_parts, store_missing
@@ -30,14 +30,26 @@ call_on_all_cores(work, range(8), 'sleeping')
 
 
 def test_entry_that_another_process_wrote_first_is_kept(tmp_path: Path) -> None:
-    first, second = tmp_path / 'first', tmp_path / 'entry'
-    for folder, text in ((first, 'late'), (second, 'early')):
-        folder.mkdir()
-        (folder / 'views.json').write_text(text)
-    settle(first, second)
-    assert (second / 'views.json').read_text() == 'early'
-    with pytest.raises(OSError, match='missing'):
-        settle(tmp_path / 'missing', tmp_path / 'other')
+    entry = tmp_path / 'entry'
+    with written_whole(entry) as late:
+        with written_whole(tmp_path / 'entry') as early:
+            (early / 'views.json').write_text('early')
+        late.mkdir()
+        (late / 'views.json').write_text('late')
+    assert (entry / 'views.json').read_text() == 'early'
+    assert list(tmp_path.iterdir()) == [entry]
+
+
+@pytest.mark.skipif(not Path('/dev/full').exists(), reason='needs /dev/full')
+def test_full_disk_leaves_no_entry_and_says_where(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OSError, match=r'No space left.*entry'),
+        written_whole(tmp_path / 'entry') as folder,
+    ):
+        (folder / 'views.json').write_text('a part')
+        with Path('/dev/full').open('wb', buffering=0) as file:
+            file.write(b'pixels')
+    assert list(tmp_path.iterdir()) == []
 
 
 def _start_three(work, *arguments: object) -> list[int | None]:

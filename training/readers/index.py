@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from training.cache import filled_alone, settle
+from training.cache import filled_alone, written_whole
 from training.datasets import DataError
 from training.readers.box_files import read_got10k, read_lasot, read_trackingnet
 from training.readers.coco import read_coco
@@ -103,9 +101,7 @@ def _state(path: Path) -> tuple[int, int]:
 
 
 def _write(stored: Path, root: Path, index: Index) -> None:
-    unfinished = stored.with_name(f'{stored.name}.{os.getpid()}.tmp')
-    unfinished.mkdir(parents=True, exist_ok=True)
-    try:
+    with written_whole(stored) as unfinished:
         rows = [_describe(target, root) for target in index.targets]
         frames = np.concatenate([target.frames for target in index.targets]).astype(np.int64)
         boxes = np.concatenate([target.boxes_ltwh for target in index.targets])
@@ -113,9 +109,6 @@ def _write(stored: Path, root: Path, index: Index) -> None:
         np.save(unfinished / 'boxes.npy', boxes.astype(np.float64))
         content = {'targets': rows, 'skipped': index.skipped}
         (unfinished / 'targets.json').write_text(json.dumps(content), encoding='utf-8')
-        settle(unfinished, stored)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _describe(target: Target, root: Path) -> list[object]:
