@@ -16,15 +16,17 @@ def logistic(value: float, offset: float, slope: float) -> float:
 
 @dataclass
 class StateJudge:
-    """Turns confidences into states: several doubtful frames in a row are LOST, until a sure one."""
+    """Turns confidences into states: LOST after doubtful frames in a row, until a sure one."""
 
     tracking_threshold: float
     """Confidence from which the state is TRACKING."""
     lost_threshold: float
     """Confidence below which a frame counts as lost ..."""
     lost_after: int
-    """... and the state is LOST from this many such frames in a row; until then UNCERTAIN. LOST ends
-    with a frame that is TRACKING."""
+    """... and the state is LOST from this many such frames in a row; until then UNCERTAIN.
+
+    LOST ends with a frame that is TRACKING.
+    """
     frames_lost: int = 0
 
     @property
