@@ -27,6 +27,9 @@ def test_two_corners_in_any_order(first, second):
 def test_a_single_click_is_the_centre_of_a_square():
     clicks = Clicks()
     assert click(clicks, 50, 40, side=20) == Box(40, 30, 20, 20)
+    click(clicks, 10, 20)
+    assert click(clicks, 50, 40, side=20) == Box(40, 30, 20, 20)
+    assert clicks.first is None
 
 
 def test_a_late_second_click_is_a_first_one():
@@ -45,11 +48,14 @@ def test_clicks_that_span_no_box_are_refused_and_forgotten():
     with pytest.raises(ValueError, match=r'span 1\.0 x 80\.0 px only'):
         click(clicks, 11, 100)
     assert click(clicks, 10, 20) is None
+    with pytest.raises(ValueError, match=r'span 80\.0 x 1\.0 px only'):
+        click(clicks, 90, 19)
 
 
-@pytest.mark.parametrize('x', [float('nan'), float('inf'), -1e9])
-def test_clicks_that_are_nowhere_are_refused(x):
+@pytest.mark.parametrize('far', [float('nan'), float('inf'), -1e9])
+def test_clicks_that_are_nowhere_are_refused(far):
     clicks = Clicks()
-    with pytest.raises(ValueError, match='not in the image'):
-        click(clicks, x, 10)
+    for x, y in ((far, 10), (10, far)):
+        with pytest.raises(ValueError, match='not in the image'):
+            click(clicks, x, y)
     assert clicks.first is None

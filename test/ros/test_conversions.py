@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip('tracker_ros.msg', reason='tracker_ros is not built: run colcon build')
 
+from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 from tracker_ros.msg import Target, TargetInit
@@ -23,6 +24,7 @@ from tracker_ros.conversions import (
     decode,
     encode,
     image_encodings,
+    nanoseconds,
     roi_of_box,
     target_message,
 )
@@ -236,6 +238,10 @@ def test_target_messages():
     assert box_of(message) == estimate.box
     assert (message.state, message.confidence) == (Target.LOST, 0.25)
     assert (message.target_id, message.processing_time) == ('cup', 0.5)
+
+
+def test_stamps_in_nanoseconds():
+    assert nanoseconds(Time(sec=3, nanosec=5)) == 3_000_000_005
 
 
 def test_states_are_the_same_in_messages_and_library():

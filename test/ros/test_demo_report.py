@@ -75,7 +75,8 @@ def test_a_hidden_target_is_not_judged() -> None:
     made = record([TARGET] * 30)
     for stamp in made.images[10:15]:
         made.truths[stamp] = Truth(ELSEWHERE, 0.0)
-    assert summary(made)['judged_images'] == 25
+    del made.truths[made.images[20]]
+    assert summary(made)['judged_images'] == 24
     assert judge(made).followed
     assert not judge(record([TARGET] * 30, visible=0.2)).followed, 'nothing could be judged'
 
@@ -115,6 +116,11 @@ def test_a_line_tells_what_is_new() -> None:
     assert words == '1s 10 5 4 5.0 50 / 50 ms 0.90 tracking 1.00'
     words = ' '.join(line.text(made, 2 * SECOND).split())
     assert words == '2s 0 0 0 0.0 - - - -'
+    made.images.append(2 * SECOND)
+    estimate = Estimate(TARGET, 0.5, TrackState.UNCERTAIN)
+    made.results[2 * SECOND] = Result(estimate, 2 * SECOND + 70_000_000)
+    words = ' '.join(line.text(made, 4 * SECOND).split())
+    assert words == '4s 1 1 1 0.5 70 / 70 ms 0.50 uncertain -'
 
 
 def test_columns_stand_below_their_heading() -> None:

@@ -55,18 +55,37 @@ def test_level_and_message(situation, level, message):
 def test_counters_begin_anew_with_each_report():
     counters = Counters()
     counters.received = 30
+    counters._since -= 10.0
     counters.skipped = 20
     for milliseconds in range(1, 101):
         counters.add_tracked(milliseconds / 1e3, 2 * milliseconds / 1e3)
     first = counters.take(**NOW)
+    assert first.received == pytest.approx(3.0, rel=0.05)
     assert first.received / first.tracked == pytest.approx(0.3)
     assert first.skipped / first.tracked == pytest.approx(0.2)
     assert first.processing == pytest.approx(0.0505)
     assert first.latency == pytest.approx((0.101, 0.190))
     counters.received += 5
     second = counters.take(**NOW)
-    assert second.received > 0
+    assert second.received > 1
     assert (second.tracked, second.skipped, second.latency) == (0, 0, None)
+
+
+def test_values_have_the_units_of_their_names():
+    counters = Counters()
+    counters.add_tracked(0.0123, 0.05)
+    made = status_of('tracker', counters.take(**NOW), 2.0, {'model': 'siamfc'})
+    expected = {
+        'model': 'siamfc',
+        'paused': 'false',
+        'latency median ms': '50.0',
+        'latency p95 ms': '50.0',
+        'processing median ms': '12.3',
+        'kept images': '3',
+        'kept MB': '2.0',
+    }
+    assert expected.items() <= {pair.key: pair.value for pair in made.values}.items()
+    assert {pair.value for pair in status().values if pair.key.endswith(' ms')} == {''}
 
 
 @pytest.mark.ros

@@ -47,6 +47,7 @@ def test_memory_is_bounded_by_thinning_out_not_by_forgetting():
     # Without thinning the last 0.5 s would be left of the 5 s.
     assert kept[-1] - kept[0] > 300
     assert np.diff(kept).max() <= 50
+    assert numbers(filled(3, max_bytes=200)) == [1, 3]
 
 
 def test_a_frame_without_space_for_another_replaces_it():
