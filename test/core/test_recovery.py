@@ -85,11 +85,20 @@ def test_the_best_of_several_regions_is_chosen(peaks, best):
         assert view.scores.max() == 0.7 and place == looked[best]
 
 
-@pytest.mark.parametrize('center', [(1700, 900), (-500, 200), (300, 9000)])
-def test_a_center_far_outside_is_moved_into_the_image(center):
-    places = set(take(Scan(center, 60.0, (320, 240)), 200))
+@pytest.mark.parametrize(
+    ('center', 'moved'),
+    [((1700, 900), (319, 239)), ((-500, 200), (0, 200)), ((300, 9000), (300, 239))],
+)
+def test_a_center_far_outside_is_moved_into_the_image(center, moved):
+    found = take(Scan(center, 60.0, (320, 240)), 200)
+    assert found[0] == moved
+    places = set(found)
     assert len(places) > 20
     assert all(0 <= x < 320 and 0 <= y < 240 for x, y in places)
+
+
+def test_a_grid_may_begin_just_outside_the_image():
+    assert {x for x, _ in take(Scan((-10, 200), 60.0, (320, 240)), 6)} == {0, 50}
 
 
 def test_an_image_of_another_size_is_searched_anew():

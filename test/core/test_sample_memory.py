@@ -58,7 +58,11 @@ def test_full_memory_replaces_the_oldest_but_those_of_the_first_frame():
     for value in range(2, 7):
         insert(samples, value, 0.4)
     assert samples.features.flatten().tolist() == [0, 1, 6, 5]
-    assert samples.weights[:2].tolist() == pytest.approx([0.125, 0.125], abs=2e-3)
+    for value in range(7, 17):
+        insert(samples, value, 0.4)
+    assert samples.features.flatten().tolist() == [0, 1, 16, 15]
+    assert samples.weights[:2].tolist() == [0.125, 0.125]
+    assert samples.weights.sum() == pytest.approx(1, abs=0.03)
 
 
 def test_without_a_minimum_the_first_samples_are_replaced_too():

@@ -44,6 +44,8 @@ def test_peak_and_its_offset_from_the_centre():
     assert (peak.row, peak.column, peak.offset) == (3, 12, (3.0, -6.0))
     assert peak.score == pytest.approx(0.7)
     assert find_peak(np.eye(4, dtype=np.float32)[::-1]).offset == (-1.5, 1.5)
+    wide = find_peak(scores((3, 12, 0.7))[:6])
+    assert (wide.row, wide.column, wide.offset) == (3, 12, (3.0, 0.5))
 
 
 def test_of_equal_peaks_the_leftmost_then_the_uppermost():

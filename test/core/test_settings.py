@@ -3,7 +3,7 @@ from typing import Annotated, Literal
 
 import pytest
 
-from tracker_core.settings import Count, Part, Positive, Range, check_ranges, override
+from tracker_core.settings import Count, Part, Positive, Range, Share, check_ranges, override
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ class Limited:
     size: Annotated[int, Range(16)] = 288
     count: Count = 1
     share: Part = 0.2
+    whole: Share = 0.2
     pairs: tuple[tuple[Positive, Positive], ...] = ((1.0, 2.0),)
     offset: float = 0.0
 
@@ -95,3 +96,4 @@ def test_values_out_of_range_name_the_field_and_what_is_valid(changes, message):
 
 def test_the_limits_of_a_range_are_valid():
     assert override(Limited(), {'size': 16, 'share': 0, 'count': 1}).share == 0
+    assert override(Limited(), {'whole': 1}).whole == 1

@@ -59,6 +59,12 @@ def test_a_target_lost_at_the_end_is_not_followed() -> None:
     assert '0.00 in the last second' in verdict.reason
 
 
+def test_a_target_found_at_the_end_only_was_not_followed() -> None:
+    verdict = judge(record([ELSEWHERE] * 30 + [TARGET] * 12))
+    assert not verdict.followed
+    assert '1.00 in the last second' in verdict.reason
+
+
 def test_a_tracker_that_stopped_is_not_following() -> None:
     verdict = judge(record([TARGET] * 30 + [None] * 20))
     assert not verdict.followed

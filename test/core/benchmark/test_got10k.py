@@ -24,6 +24,11 @@ def test_frames_without_a_box_do_not_count_even_where_the_target_is_said_to_be_v
     assert sequence_overlaps(TRUTH, truth, np.ones(4, bool), SIZE).tolist() == [1, 1]
 
 
+def test_frames_after_the_last_result_do_not_count():
+    assert sequence_overlaps(TRUTH[:3], TRUTH, None, SIZE).tolist() == [1, 1]
+    assert sequence_overlaps(TRUTH[:3], TRUTH, np.ones(4, bool), SIZE).tolist() == [1, 1]
+
+
 def test_boxes_are_cut_at_the_border_as_the_toolkit_does():
     """x = -10 becomes 0 with the width kept; beyond the right border the width shrinks."""
     boxes = np.array([[0, 0, 1, 1], [-10, 10, 20, 10], [90, 10, 40, 10]], dtype=float)
@@ -36,7 +41,7 @@ def test_frames_are_pooled_over_sequences():
     assert score.average_overlap == pytest.approx(2.1 / 4)
     assert (score.success50, score.success75) == (0.5, 0.25)
     assert len(score.curve) == 101
-    assert (score.curve[0], score.curve[100]) == (0.75, 0.0)
+    assert (score.curve[0], score.curve[50], score.curve[100]) == (0.75, 0.5, 0.0)
 
 
 def test_nothing_to_score_is_an_error():

@@ -55,6 +55,8 @@ def test_success_is_strict_and_precision_is_not():
     far = np.array([[10.0, 10, 20, 10], [30, 10, 20, 10]])
     assert one_pass.score('s', far, TRUTH[:2]).precision20 == 1
     assert one_pass.score('s', far, TRUTH[:2]).precision[19] == 0.5
+    far[1, 0] += 0.5
+    assert one_pass.score('s', far, TRUTH[:2]).precision20 == 0.5
 
 
 def test_scores_of_a_hand_worked_sequence():
@@ -91,6 +93,7 @@ def test_first_prediction_is_replaced_by_the_annotation():
         ('exclude', '', 1, 1, 1),
         ('pytracking', '', 0.5, 0.5, 1),
         ('pytracking', 'uav', 0.5, 1, 1),
+        ('pytracking', 'lasot', 0.5, 0.5, 1),
         ('pysot', '', 0.5, 1, 1),
     ],
 )
@@ -124,6 +127,14 @@ def test_pytracking_repeats_the_box_before_an_empty_one():
     boxes[2:, 2] = 0
     assert one_pass.score('s', boxes, TRUTH, convention=Convention('pytracking')).success[10] == 1
     assert one_pass.score('s', boxes, TRUTH).success[10] == 0.5
+
+
+def test_pytracking_repeats_the_box_just_before():
+    moving = TRUTH + 5 * np.arange(4)[:, None] * [1, 0, 0, 0]
+    boxes = moving.copy()
+    boxes[2, 3] = 0
+    score = one_pass.score('s', boxes, moving, convention=Convention('pytracking'))
+    assert score.overlaps.tolist() == pytest.approx([1, 1, 0.6, 1])
 
 
 def test_truncation_cuts_toward_zero():
