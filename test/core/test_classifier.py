@@ -31,3 +31,5 @@ def test_features_have_the_mean_square_that_a_filter_of_four_by_four_cells_expec
     assert features.shape == (1, outputs, 6, 6)
     assert features.square().mean().item() == pytest.approx(1 / (16 * outputs), rel=1e-4)
     assert classifier.filter_initializer.stride == 16
+    last = classifier.feature_extractor[-2].weight
+    assert last.std().item() == pytest.approx((2 / (9 * outputs)) ** 0.5, rel=0.01)

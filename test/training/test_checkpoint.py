@@ -21,6 +21,28 @@ def test_random_generators_go_on_where_they_were(tmp_path: Path) -> None:
     assert (random.random(), np.random.rand(), torch.rand(1).item()) == expected
 
 
+def test_random_generators_are_seeded_and_kept() -> None:
+    def draw() -> tuple[float, ...]:
+        return random.random(), np.random.rand(), torch.rand(1).item()
+
+    checkpoint.seed_random(3)
+    expected = draw()
+    checkpoint.seed_random(3)
+    with checkpoint.random_kept():
+        draw()
+    assert draw() == expected
+
+
+def test_a_failed_write_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr('os.fsync', full)
+    with pytest.raises(OSError, match=r'No space left on device: .*a\.pt'):
+        checkpoint.save(tmp_path / 'a.pt', STATE)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_failed_save_keeps_the_earlier_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / 'a.pt'
     checkpoint.save(path, STATE)
@@ -37,9 +59,10 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b'text')
     with pytest.raises(checkpoint.CheckpointError, match='is no checkpoint'):
         checkpoint.load(path)
-    torch.save({'weights': 1}, path)
-    with pytest.raises(checkpoint.CheckpointError, match='is no checkpoint'):
-        checkpoint.load(path)
+    for content in ({'network': {}}, {'recipe': {}}, [1]):
+        torch.save(content, path)
+        with pytest.raises(checkpoint.CheckpointError, match='is no checkpoint'):
+            checkpoint.load(path)
 
 
 class _Malicious:

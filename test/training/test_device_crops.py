@@ -140,6 +140,34 @@ def test_pairs_have_the_boxes_and_images_of_the_cpu() -> None:
         assert np.abs(difference).max() <= 1
 
 
+def test_boxes_of_pairs_are_mirrored_with_their_crops_and_the_second_is_off_the_centre() -> None:
+    _, (placed,) = load_frames([_track(2)], CPU)
+    plain, mirrored = (
+        make_pair(
+            placed, np.random.default_rng(3), PairSettings(size=96), AppearanceSettings(flip=flip)
+        )['boxes_ltwh']
+        for flip in (0.0, 1.0)
+    )
+    assert mirrored[:, 0] == pytest.approx(95 - plain[:, 0] - plain[:, 2], abs=1e-4)
+    assert mirrored[:, 1:] == pytest.approx(plain[:, 1:])
+    assert plain[0, :2] + plain[0, 2:] / 2 == pytest.approx(47.5, abs=1e-4)
+    assert np.abs(plain[1, :2] + plain[1, 2:] / 2 - 47.5).min() > 1
+
+
+@pytest.mark.parametrize('draw', [make_example, make_pair])
+def test_resolution_is_lost_by_a_factor_of_one_and_a_half_to_four(draw: Any) -> None:
+    settings = SETTINGS if draw is make_example else PairSettings(size=96)
+    _, (placed,) = load_frames([_track(2)], CPU)
+
+    def factor(seed: int, low_resolution: float) -> float:
+        appearance = AppearanceSettings(low_resolution=low_resolution)
+        return draw(placed, np.random.default_rng(seed), settings, appearance)['reduction']
+
+    found = [factor(seed, 1.0) for seed in range(100)]
+    assert 1.5 <= min(found) < 1.7 and 3.8 < max(found) <= 4
+    assert factor(0, 0.0) == 1
+
+
 def test_reduced_images_are_as_on_the_cpu() -> None:
     smooth = np.kron(np.random.default_rng(1).integers(0, 256, (12, 12, 3)), np.ones((8, 8, 1)))
     image = smooth.astype(np.uint8)

@@ -20,6 +20,8 @@ def test_proposals_are_whole_pixels_and_overlap_enough() -> None:
     assert overlaps.min() > 0.1
     # One half hardly moved, the other by 0.3 of the size.
     assert 0.3 < (overlaps > 0.9).mean() < 0.65 and (overlaps < 0.6).mean() > 0.25
+    offsets = boxes[:, :2] + boxes[:, 2:] / 2 - BOX[:2] - BOX[2:] / 2
+    assert np.abs(offsets.mean(0)).max() < 2
 
 
 def test_noise_shrinks_until_a_proposal_is_accepted() -> None:
@@ -41,6 +43,7 @@ def test_mixture_has_the_density_it_says() -> None:
     boxes, drawn, wanted = draw_from_mixture(BOX, count, sigmas, (0.05, 0.05), rng)
     center = (boxes[:, :2] + boxes[:, 2:] / 2 - BOX[:2] - BOX[2:] / 2) / BOX[2:]
     scale = np.log(boxes[:, 2:] / BOX[2:])
+    assert np.abs([center.mean(0), scale.mean(0)]).max() < 0.01
     assert center.std(0) == pytest.approx([np.sqrt((0.05**2 + 0.5**2) / 2)] * 2, rel=0.02)
     assert scale.std(0) == pytest.approx([np.sqrt((0.1**2 + 0.4**2) / 2)] * 2, rel=0.02)
     # Importance sampling integrates the wanted density, which is normalised.

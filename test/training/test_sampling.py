@@ -38,6 +38,8 @@ def test_frame_filter_refuses_sides_over_500_and_shares_under_a_hundredth() -> N
     assert not FrameFilter().accepts((0, 0, 501, 300), (2000, 2000, 3))
     assert FrameFilter().accepts((0, 0, 500, 300), (2000, 2000, 3))
     assert not FrameFilter().accepts((0, 0, 24, 24), (2500, 2500, 3))
+    assert not FrameFilter().accepts((0, 0, 24, 24), (1000, 2500, 3))
+    assert FrameFilter().accepts((0, 0, 25, 25), (2500, 2500, 3))
 
 
 def test_a_target_outside_the_image_is_refused_whatever_the_limits() -> None:

@@ -19,4 +19,5 @@ def test_numbers_with_an_exponent_are_numbers(text: str, value: Any) -> None:
 def test_a_key_that_stands_twice_is_refused() -> None:
     with pytest.raises(yaml.YAMLError, match="the key 'a' stands twice"):
         strict_yaml.load('a: 1\nb: 2\na: 3\n')
+    assert strict_yaml.load('[&a {x: 1}, &b {y: 2}, {<<: *a, <<: *b}]')[2] == {'x': 1, 'y': 2}
     assert strict_yaml.load('a: {b: 1}\nb: 2\n') == {'a': {'b': 1}, 'b': 2}

@@ -1,5 +1,6 @@
 """Patches are followed where they can be, and given up where they cannot."""
 
+import dataclasses
 from pathlib import Path
 
 import cv2
@@ -47,8 +48,9 @@ def test_zoom_changes_the_size() -> None:
         cv2.warpAffine(image, cv2.getRotationMatrix2D((99.5, 99.5), 0, 1.03**index), (200, 200))
         for index in range(8)
     ]
-    last = follow(shot, Box(70, 70, 60, 60), SETTINGS)[-1]
+    last = follow(shot, Box(70, 80, 60, 40), SETTINGS)[-1]
     assert last.width == pytest.approx(60 * 1.03**7, rel=0.03)
+    assert last.height == pytest.approx(40 * 1.03**7, rel=0.03)
     assert last.center == pytest.approx((100, 100), abs=1.5)
 
 
@@ -66,6 +68,18 @@ def test_patches_with_their_own_motion_come_first() -> None:
     chosen = choose_patches(_shot(), np.random.default_rng(0), SETTINGS)
     assert chosen[0].intersection(Box(20, 60, 60, 60)) > 0.5 * chosen[0].area
     assert all(a.iou(b) < 0.15 for a in chosen for b in chosen if a is not b)
+
+
+def test_patches_lie_in_the_image_and_on_texture() -> None:
+    image = np.full((180, 240), 90, np.uint8)
+    image[120:] = _smooth(1, 60, 240)
+    many = dataclasses.replace(SETTINGS, per_shot=100, candidates=500)
+    chosen = choose_patches([image] * 14, np.random.default_rng(0), many)
+    assert len(chosen) > 3
+    assert all(box.left >= 0 and box.top >= 0 for box in chosen)
+    assert all(box.right <= 240 and 120 < box.bottom <= 180 for box in chosen)
+    aspects = [box.width / box.height for box in chosen]
+    assert min(aspects) < 0.8 and max(aspects) > 1.25
 
 
 def test_picture_without_texture_gives_nothing() -> None:
