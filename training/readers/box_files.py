@@ -33,7 +33,7 @@ def read_got10k(root: Path, selection: Selection, findings: Findings) -> Iterato
         if boxes is None:
             continue
         hidden = _hidden_got10k(folder / name, len(boxes), selection, findings)
-        boxes = boxes - [1, 1, 0, 0]
+        boxes[:, :2] -= 1
         yield from _target(name, folder / name, '%08d.jpg', 1, boxes, hidden, findings)
 
 

@@ -80,6 +80,21 @@ def test_bad_rows_are_counted_or_named(tmp_path: Path, write_frames, find):
     assert 'groundtruth.txt: ' in findings.problems[0]
 
 
+def test_a_target_that_is_never_seen_is_none(tmp_path: Path, write_frames, find):
+    folder = got10k(tmp_path, write_frames)
+    (folder / 'absence.label').write_text('1\n' * 5)
+    assert find('got10k', tmp_path) == []
+
+
+@pytest.mark.filterwarnings('ignore:loadtxt')
+@pytest.mark.parametrize(('rows', 'count'), [([[31, 46, 40]] * 5, 3), ([], 1)])
+def test_rows_that_are_no_boxes_are_named(tmp_path: Path, write_frames, find, rows, count):
+    write_boxes(got10k(tmp_path, write_frames) / 'groundtruth.txt', rows)
+    findings = Findings()
+    assert find('got10k', tmp_path, findings) == []
+    assert findings.problems[-1].endswith(f'boxes have {count} numbers, expected 4')
+
+
 def test_labels_of_another_length_are_a_problem(tmp_path: Path, write_frames, find):
     (got10k(tmp_path, write_frames) / 'cover.label').write_text('8\n8\n')
     findings = Findings()
@@ -101,6 +116,8 @@ def test_lasot_leaves_the_test_part_out(tmp_path: Path, write_frames, find, by_c
     assert findings.skipped == {'fully occluded': 1, 'out of view': 1}
     assert [t.name for t in find('lasot', tmp_path, split='test')] == ['dog-1']
     assert len(find('lasot', tmp_path, split='all')) == 2
+    (kept,) = find('lasot', tmp_path, split='all', without={'dog-2'})
+    assert kept.name == 'dog-1'
     with pytest.raises(DataError, match='valid: train, test, all'):
         find('lasot', tmp_path, split='training')
 
@@ -113,6 +130,8 @@ def test_trackingnet_reads_chunks(tmp_path: Path, write_frames, find):
         write_boxes(folder / 'anno' / f'v{chunk}_0.txt', boxes)
     targets = find('trackingnet', tmp_path, split='0,5')
     assert [target.name for target in targets] == ['v0_0', 'v5_0']
+    (kept,) = find('trackingnet', tmp_path, split='0,5', without={'v0_0'})
+    assert kept.name == 'v5_0'
     assert targets[0].frames.tolist() == list(range(10))
     assert targets[0].path(9).name == '9.jpg'
     assert len(find('trackingnet', tmp_path, split='all')) == 3
