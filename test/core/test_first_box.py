@@ -7,7 +7,7 @@ import pytest
 from tracker_core import Box
 from tracker_core.first_box import ask_for_box, parse_box
 
-FRAME = np.zeros((48, 64, 3), np.uint8)
+FRAME = np.tile(np.uint8([1, 2, 3]), (48, 64, 1))
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def display(monkeypatch):
 
     def draws(result):
         def select(title, image):
-            assert image.shape == FRAME.shape
+            assert np.array_equal(image[..., ::-1], FRAME)
             if isinstance(result, Exception):
                 raise result
             return result
@@ -40,11 +40,13 @@ def test_what_is_no_box_is_refused(words):
 
 def test_drawn_box(display):
     display((5, 6, 7, 8))
-    assert ask_for_box(FRAME, {'DISPLAY': ':0'}) == Box(5, 6, 7, 8)
+    for name in ('DISPLAY', 'WAYLAND_DISPLAY'):
+        assert ask_for_box(FRAME, {name: ':0'}) == Box(5, 6, 7, 8)
 
 
-def test_cancelled_drawing(display):
-    display((0, 0, 0, 0))
+@pytest.mark.parametrize('drawn', [(0, 0, 0, 0), (5, 6, 7, 0)])
+def test_cancelled_drawing(display, drawn):
+    display(drawn)
     with pytest.raises(ValueError, match='no box was drawn'):
         ask_for_box(FRAME, {'DISPLAY': ':0'})
 

@@ -36,6 +36,8 @@ def test_objects_are_recordings_of_one_frame(tmp_path: Path, write_frames, find,
     assert first.image(0).shape == (120, 160, 3)
     assert findings.skipped == {'crowd': 1, 'box without area': 1}
     assert findings.problems == []
+    (kept,) = find('coco', tmp_path, without={'000000000000'})
+    assert kept.scene == second.scene
 
 
 def test_missing_photographs_and_annotations(tmp_path: Path, write_frames, find):
@@ -47,6 +49,17 @@ def test_missing_photographs_and_annotations(tmp_path: Path, write_frames, find)
     findings = Findings()
     assert len(find('coco', tmp_path, findings)) == 1
     assert [p.rpartition('/')[2] for p in findings.problems] == ['000000000001.jpg is missing']
+
+
+def test_objects_of_unlisted_photographs_are_named(tmp_path: Path, write_frames, find):
+    write_coco(tmp_path, write_frames, tmp_path / 'train2017')
+    file = tmp_path / 'annotations' / 'instances_train2017.json'
+    content = json.loads(file.read_text())
+    content['images'].pop()
+    file.write_text(json.dumps(content))
+    findings = Findings()
+    assert len(find('coco', tmp_path, findings)) == 1
+    assert [p.rpartition(': ')[2] for p in findings.problems] == ['no image 11'] * 2
 
 
 @pytest.mark.parametrize('text', ['{"images": [', '[]', '{"images": [{}]}', '{"images": []}'])

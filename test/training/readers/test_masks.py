@@ -47,6 +47,7 @@ def test_objects_of_label_images_become_targets(tmp_path: Path, write_frames, fi
     view = list(first.views(2))[1]
     assert view.frame == 3 and view.box == (39, 45, 40, 30)
     assert view.mask is not None and view.mask.sum() == 255 * 40 * 30
+    assert find('youtube_vos', tmp_path, without={'abc'}) == []
 
 
 def test_only_annotated_frames_are_used(tmp_path: Path, write_frames, find):
@@ -56,13 +57,14 @@ def test_only_annotated_frames_are_used(tmp_path: Path, write_frames, find):
     assert find('youtube_vos', tmp_path)[0].frames.tolist() == [0, 5]
 
 
+@pytest.mark.parametrize('quality', ['480p', 'Full-Resolution'])
 @pytest.mark.parametrize('listing', ['bear\n', '/JPEGImages/480p/bear/00000.jpg /x/y.png\n' * 2])
-def test_davis_lists_of_both_years(tmp_path: Path, write_frames, find, listing):
+def test_davis_lists_of_both_years(tmp_path: Path, write_frames, find, listing, quality):
     (tmp_path / 'ImageSets' / '2016').mkdir(parents=True)
     (tmp_path / 'ImageSets' / '2016' / 'train.txt').write_text(listing)
-    write_frames(tmp_path / 'JPEGImages' / '480p' / 'bear', '%05d.jpg', 2)
+    write_frames(tmp_path / 'JPEGImages' / quality / 'bear', '%05d.jpg', 2)
     for frame in range(2):
-        path = tmp_path / 'Annotations' / '480p' / 'bear' / f'{frame:05d}.png'
+        path = tmp_path / 'Annotations' / quality / 'bear' / f'{frame:05d}.png'
         write_labels(path, np.where(labels_at(frame) == 1, 255, 0).astype(np.uint8), palette=False)
     (target,) = find('davis', tmp_path, split='2016/train')
     assert target.boxes_ltwh[0].tolist() == [30, 45, 40, 30]
@@ -81,6 +83,20 @@ def test_wrong_masks_are_named_and_empty_ones_counted(tmp_path: Path, write_fram
     assert '(80, 60), its image (160, 120)' in findings.problems[0]
     assert '00002.png is missing or no image' in findings.problems[1]
     assert findings.skipped == {'frame without any object': 1}
+
+
+def test_recordings_without_photographs_and_unreadable_ones_are_named(
+    tmp_path: Path, write_frames, find
+):
+    for name in ('abc', 'def', 'ghi'):
+        write_vos(tmp_path, write_frames, name, frames=1)
+    images = tmp_path / 'train' / 'JPEGImages'
+    (images / 'abc' / '00000.jpg').unlink()
+    (images / 'def' / '00000.jpg').write_bytes(b'no image')
+    findings = Findings()
+    assert [target.scene for target in find('youtube_vos', tmp_path, findings)] == ['ghi'] * 2
+    first, second = findings.problems
+    assert first.endswith('abc/00000.jpg is missing') and 'def/00000.jpg' in second
 
 
 def test_colours_are_no_labels(tmp_path: Path, write_frames, find):

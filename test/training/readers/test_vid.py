@@ -43,6 +43,7 @@ def test_tracks_become_targets(tmp_path: Path, write_frames, find):
     assert second.path(3).name == '000003.JPEG'
     clear, _ = find('vid', tmp_path, visibility='clear')
     assert clear.frames.tolist() == [0, 2]
+    assert find('vid', tmp_path, without={'ILSVRC2015_train_00000000'}) == []
 
 
 def test_damaged_and_missing_files_are_named(tmp_path: Path, write_frames, find):
@@ -56,3 +57,6 @@ def test_damaged_and_missing_files_are_named(tmp_path: Path, write_frames, find)
     assert findings.problems[0].endswith('000000.JPEG is missing')
     assert findings.problems[1].endswith('000002.xml is no annotation of ImageNet VID')
     assert find('vid', tmp_path / 'nowhere', findings) == []
+    (tmp_path / 'empty' / 'Annotations' / 'VID' / 'train').mkdir(parents=True)
+    assert find('vid', tmp_path / 'empty', findings) == []
+    assert findings.problems[-1].endswith('train holds no .xml files')
