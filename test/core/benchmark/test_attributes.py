@@ -45,6 +45,9 @@ def test_limits_are_not_crossed_by_reaching_them():
     truth = STILL.copy()
     truth[2] = [35, 40, 60, 40]
     assert attributes(truth) == ()
+    truth[2] = [60, 55, 15, 20]
+    truth[3] = [57.5, 50, 20, 25]
+    assert attributes(truth) == ('low resolution',)
 
 
 def test_hidden_frames_count_as_absence():

@@ -1,6 +1,7 @@
 """Scoring result files."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,19 @@ def test_a_hundred_sequences_are_scored_in_less_than_ten_seconds(tmp_path: Path)
     assert evaluation.scores['s5'].overlaps[1] == pytest.approx(1 / 3)
     assert evaluation.speed is not None
     assert evaluation.speed.total == pytest.approx(100)
+    assert evaluation.speed.mean == pytest.approx(100)
+
+
+def test_sequences_without_results_or_annotation_are_left_out(tmp_path: Path):
+    hidden = replace(sequence('hidden', 5), truth=np.array([[50.0, 50, 20, 20]]))
+    dataset = Dataset('some', 'Some', (sequence('a', 5), sequence('b', 5), hidden))
+    folder = ResultFolder.of(tmp_path, dataset, 'tracker')
+    for name in ('a', 'hidden'):
+        folder.write(name, 1, np.tile([50.0, 50, 20, 20], (5, 1)), np.full(5, 0.01))
+    (folder.times_path('a')).unlink()
+    evaluation = evaluate(dataset, folder)
+    assert (list(evaluation.scores), evaluation.missing) == (['a'], ('b',))
+    assert evaluation.speed is None
 
 
 def test_results_of_another_length_are_cut_or_padded_but_for_lasot(tmp_path: Path, capsys):

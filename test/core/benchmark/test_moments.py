@@ -3,9 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
+import pytest
 
-from tracker_core.benchmark.moments import Moment, draw_moments, jpeg, worst_moments
+from tracker_core.benchmark.moments import Moment, _view, draw_moments, jpeg, worst_moments
 from tracker_core.benchmark.one_pass import SequenceScore
 from tracker_core.benchmark.readers import open_dataset
 from tracker_core.benchmark.results import ResultFolder
@@ -42,7 +44,21 @@ def test_pictures_show_truth_and_box(folders, tmp_path: Path):
         assert image.shape == (270, 420, 3)
         assert (image == 255).all(axis=2).any(), 'truth in white'
         assert (image == (255, 0, 255)).all(axis=2).any(), 'box in its colour'
-    assert jpeg(picture.before)[:3] == b'\xff\xd8\xff'
+
+
+def test_pictures_keep_their_colours():
+    red = np.tile(np.uint8([250, 20, 20]), (16, 16, 1))
+    decoded = cv2.imdecode(np.frombuffer(jpeg(red), np.uint8), cv2.IMREAD_COLOR)
+    assert np.abs(decoded[..., ::-1].astype(int) - red).max() < 10
+
+
+@pytest.mark.parametrize('size', [(300, 60), (60, 300), (640, 480)])
+def test_what_is_shown_lies_in_the_image_and_is_not_distorted(size):
+    image = np.zeros((size[1], size[0], 3), np.uint8)
+    truth, box = np.array([10.0, 20, 30, 25]), np.array([20.0, 25, 30, 25])
+    left, top, width, height = _view(image, truth, box)
+    assert left >= 0 and top >= 0 and left + width <= size[0] and top + height <= size[1]
+    assert width / height == pytest.approx(420 / 270, rel=0.03)
 
 
 def test_boxes_far_outside_and_absent_truth_can_be_drawn(folders, tmp_path: Path):
