@@ -124,7 +124,7 @@ def _draw_motion(rng: np.random.Generator) -> NDArray[np.float32]:
     step = np.array([np.cos(angle), np.sin(angle)]) * center
     start, stop = np.round(center - step).astype(int), np.round(center + step).astype(int)
     cv2.line(line, start.tolist(), stop.tolist(), 1.0)
-    return line / line.sum()  # type: ignore[no-any-return]
+    return line / line.sum()
 
 
 def draw_kernel(rng: np.random.Generator, settings: AppearanceSettings) -> NDArray[np.float32]:

@@ -57,7 +57,7 @@ def write_shard(folder: Path, shard: int, shards: int, total: int, compute: Comp
 
 def _read_description(folder: Path) -> dict[str, Any]:
     path = folder / 'shard.json'
-    return json.loads(path.read_text()) if path.is_file() else {'count': 0, 'layout': {}}  # type: ignore[no-any-return]
+    return json.loads(path.read_text()) if path.is_file() else {'count': 0, 'layout': {}}
 
 
 @dataclass

@@ -194,7 +194,7 @@ class Run:
         if not math.isfinite(value):
             self._stop_diverged(f'the loss is {value}', float(loss.detach()), batch)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         limit = self.schedule.clip_gradient or math.inf
         norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), limit))
         if not math.isfinite(norm):
@@ -393,5 +393,5 @@ class Run:
 def _averaged(network: nn.Module, schedule: Schedule) -> AveragedModel | None:
     if not schedule.average:
         return None
-    decay = get_ema_multi_avg_fn(schedule.average)  # type: ignore[no-untyped-call]
+    decay = get_ema_multi_avg_fn(schedule.average)
     return AveragedModel(network, multi_avg_fn=decay, use_buffers=True)

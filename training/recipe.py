@@ -240,7 +240,7 @@ def parse_recipe(content: Mapping[str, Any]) -> Recipe:
 
 def as_plain(recipe: Recipe) -> dict[str, Any]:
     """Recipe as nested dictionaries and lists, the inverse of `parse_recipe`."""
-    return _listed(dataclasses.asdict(recipe))  # type: ignore[no-any-return]
+    return _listed(dataclasses.asdict(recipe))
 
 
 def _mapping(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:

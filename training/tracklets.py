@@ -135,7 +135,7 @@ def own_motion(shot: list[Image]) -> NDArray[np.float32]:
     later = shot[min(4, len(shot) - 1)]
     moved = np.asarray(flow.calc(shot[0], later, None))  # type: ignore[call-overload]
     moved -= np.median(moved, (0, 1))
-    return np.minimum(np.linalg.norm(moved, axis=2), 20.0)  # type: ignore[no-any-return]
+    return np.minimum(np.linalg.norm(moved, axis=2), 20.0)
 
 
 def follow(shot: list[Image], seed: Box, settings: TrackletSettings) -> Boxes:
@@ -197,7 +197,7 @@ def _random_boxes(
 
 def _contains(box: Box, points: NDArray[np.floating]) -> NDArray[np.bool_]:
     x, y = points.T
-    return (x >= box.left) & (x < box.right) & (y >= box.top) & (y < box.bottom)  # type: ignore[no-any-return]
+    return (x >= box.left) & (x < box.right) & (y >= box.top) & (y < box.bottom)
 
 
 def _contrast(salience: NDArray[np.float32], box: Box) -> float:

@@ -10,6 +10,7 @@ import pytest
 from tracker_core.benchmark.dataset import BenchmarkSequence, Dataset, ImageList
 from tracker_core.benchmark.evaluation import evaluate
 from tracker_core.benchmark.one_pass import Convention
+from tracker_core.benchmark.readers import open_dataset
 from tracker_core.benchmark.results import ResultFolder
 
 
@@ -45,6 +46,15 @@ def test_sequences_without_results_or_annotation_are_left_out(tmp_path: Path):
     evaluation = evaluate(dataset, folder)
     assert (list(evaluation.scores), evaluation.missing) == (['a'], ('b',))
     assert evaluation.speed is None
+
+
+def test_all_repetitions_count_on_got10k(folders, tiny, tmp_path: Path):
+    dataset = replace(open_dataset('folders', folders('a')), family='got10k')
+    folder = ResultFolder.of(tmp_path, dataset, 'tracker')
+    for repetition, boxes in ((1, tiny.truth(8)), (2, np.tile([60.0, 0, 5, 5], (8, 1)))):
+        folder.write('a', repetition, boxes, np.ones(8))
+    score = evaluate(dataset, folder).got10k
+    assert score is not None and score.average_overlap == 0.5
 
 
 def test_results_of_another_length_are_cut_or_padded_but_for_lasot(tmp_path: Path, capsys):

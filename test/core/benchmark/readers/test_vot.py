@@ -18,6 +18,7 @@ def test_images_lie_in_color_or_in_the_folder(tiny, tmp_path: Path, color):
     sequence = dataset.sequences[0]
     np.testing.assert_array_equal(sequence.truth, tiny.truth(4))
     assert sequence.polygons.shape == (4, 8)
+    assert sequence.first_box == start_box(sequence.polygons[0])
     assert (dataset.protocol, dataset.layout) == ('vot', 'nested')
     assert dataset.eao_interval == (100, 356)
 
