@@ -16,22 +16,23 @@ def logistic(value: float, offset: float, slope: float) -> float:
 
 @dataclass
 class StateJudge:
-    """Turns confidences into states: LOST after doubtful frames in a row, until a sure one."""
+    """Turns confidences into states; LOST needs several doubtful frames in a row."""
 
     tracking_threshold: float
     """Confidence from which the state is TRACKING."""
     lost_threshold: float
     """Confidence below which a frame counts as lost ..."""
     lost_after: int
-    """... and the state is LOST from this many such frames in a row; until then UNCERTAIN.
-
-    LOST ends with a frame that is TRACKING.
-    """
+    """... and the state is LOST from this many such frames in a row; until then UNCERTAIN."""
     frames_lost: int = 0
+    """Such frames in a row, and once they were enough, all frames until one is TRACKING."""
 
     @property
-    def lost(self) -> bool:
-        """Whether the state of the last frame was LOST."""
+    def astray(self) -> bool:
+        """Whether the state was LOST and not TRACKING since.
+
+        What is seen weakly then is seldom the target.
+        """
         return self.frames_lost >= self.lost_after
 
     def judge(self, confidence: float, *, found: bool = True, certain: bool = True) -> TrackState:
@@ -43,7 +44,6 @@ class StateJudge:
         if found and certain and confidence >= self.tracking_threshold:
             self.frames_lost = 0
             return TrackState.TRACKING
-        # What is seen weakly where a target was lost is seldom the target.
-        doubtful = self.lost or not found or confidence < self.lost_threshold
-        self.frames_lost = self.frames_lost + 1 if doubtful else 0
-        return TrackState.LOST if self.lost else TrackState.UNCERTAIN
+        lost = not found or confidence < self.lost_threshold
+        self.frames_lost = self.frames_lost + 1 if lost or self.astray else 0
+        return TrackState.LOST if lost and self.astray else TrackState.UNCERTAIN

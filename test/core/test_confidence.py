@@ -24,10 +24,13 @@ def test_lost_takes_three_frames_in_a_row():
     assert states(0.1, 0.1, 0.3, 0.1, 0.9, 0.1) == 'U U U U T U'
 
 
-def test_found_again_at_once_but_only_when_sure():
-    assert states(0.1, 0.1, 0.1, 0.5, 0.3) == 'U U L T U'
-    assert states(0.1, 0.1, 0.1, 0.49, 0.3, 0.49, 0.9, 0.1, 0.1) == 'U U L L L L T U U'
-    assert states(0.1, 0.1, 0.1, 0.9, 0.9, certain=False) == 'U U L L L'
+def test_found_again_at_once_when_it_is_sure():
+    assert states(0.1, 0.1, 0.1, 0.5, 0.3, 0.1) == 'U U L T U U'
+
+
+def test_what_is_seen_weakly_does_not_end_the_doubt():
+    assert states(0.1, 0.1, 0.1, 0.49, 0.3, 0.1, 0.9, 0.1, 0.1) == 'U U L U U L T U U'
+    assert states(0.1, 0.1, 0.1, 0.9, 0.1, certain=False) == 'U U L U L'
 
 
 def test_decisions_of_the_tracker_win():
@@ -35,10 +38,10 @@ def test_decisions_of_the_tracker_win():
     assert states(0.9, 0.9, 0.1, 0.1, 0.1, certain=False) == 'U U U U L'
 
 
-def test_the_judge_knows_whether_the_last_state_was_lost():
+def test_a_target_is_astray_until_it_is_surely_seen():
     judge = StateJudge(0.5, 0.2, 2)
-    lost = []
+    astray = []
     for confidence in (0.1, 0.1, 0.3, 0.5):
         judge.judge(confidence)
-        lost.append(judge.lost)
-    assert lost == [False, True, True, False]
+        astray.append(judge.astray)
+    assert astray == [False, True, True, False]

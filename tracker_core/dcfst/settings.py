@@ -101,7 +101,7 @@ class DCFSTSettings:
     lost_after: Count = 3
     """... and the state is LOST from this many such frames in a row; until then UNCERTAIN."""
     recovery_regions: Natural = 2
-    """Regions elsewhere that are searched per frame while the state is LOST; 0: as published."""
+    """Regions elsewhere that are searched per frame from LOST until TRACKING; 0: as published."""
     recovery_confidence: float = 0.5
     """Confidence from which a lost target is found again in such a region, and is learnt from."""
     seed: Natural = 1024

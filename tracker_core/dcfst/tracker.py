@@ -163,7 +163,7 @@ class DCFSTTracker:
         target = self._target
         target.frame += 1
         view = self._look(target, image, target.place)
-        if recovering := target.judge.lost and self.settings.recovery_regions > 0:
+        if recovering := target.judge.astray and self.settings.recovery_regions > 0:
             view = self._recover(target, image, view)
         self._response, target.norms = view.scores, view.norms
         if found := view.windowed >= self.settings.not_found:

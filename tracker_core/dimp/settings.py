@@ -99,7 +99,7 @@ class DiMPSettings:
     lost_after: Count = 3
     """Such frames in a row until the state is LOST."""
     recovery_regions: Natural = 2
-    """Regions elsewhere that are searched per frame while the state is LOST; 0: as published."""
+    """Regions elsewhere that are searched per frame from LOST until TRACKING; 0: as published."""
     recovery_confidence: float = 0.5
     """Confidence from which a lost target is found again in such a region, and is learnt from."""
     precision: Precision = 'auto'

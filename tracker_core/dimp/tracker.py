@@ -166,7 +166,7 @@ class DiMPTracker:
         target = self._target
         target.frames += 1
         view = self._look(target, image)
-        if recovering := target.judge.lost and self.settings.recovery_regions > 0:
+        if recovering := target.judge.astray and self.settings.recovery_regions > 0:
             view = self._search(target, image, view)
         if view.flag is not Flag.NOT_FOUND:
             self._move(target, view, image)

@@ -185,7 +185,7 @@ class FCOTTracker:
         target = self._target
         target.frames += 1
         view = near = self._look(target, image)
-        if recovering := target.judge.lost and self.settings.recovery_regions > 0:
+        if recovering := target.judge.astray and self.settings.recovery_regions > 0:
             view = self._search(target, image, near)
         at, found = self._measure(target, view, image)
         # A target that is found again elsewhere has left its last box.

@@ -319,7 +319,7 @@ def test_a_lost_target_teaches_nothing_until_it_is_surely_seen(
     calls = []
     monkeypatch.setattr(tracker, '_learn', lambda *_: calls.append(1))
     states = {tracker.track(frames[1]).state for _ in range(3)}
-    assert states == {TrackState.TRACKING if found else TrackState.LOST}
+    assert states == {TrackState.TRACKING if found else TrackState.UNCERTAIN}
     assert len(calls) == 3 * found
 
 

@@ -208,12 +208,14 @@ def test_a_lost_target_is_not_found_where_it_is_hardly_seen(hide, frames):
     assert len(set(tracker.regions)) > 5
 
 
-@pytest.mark.parametrize('score', [0.3, 0.46])
-def test_a_lost_target_seen_weakly_in_its_place_teaches_nothing(hide, frames, score):
+@pytest.mark.parametrize(
+    ('score', 'state'), [(0.3, TrackState.LOST), (0.46, TrackState.UNCERTAIN)]
+)
+def test_a_lost_target_seen_weakly_in_its_place_teaches_nothing(hide, frames, score, state):
     tracker, models = hide((64, 54), score)
     tracker._target.judge.frames_lost = 3
     estimate = tracker.track(frames[1])
-    assert tracker.flag is Flag.NORMAL and estimate.state is TrackState.LOST
+    assert tracker.flag is Flag.NORMAL and estimate.state is state
     assert not models.learned
 
 

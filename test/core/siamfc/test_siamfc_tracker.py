@@ -73,7 +73,7 @@ def test_states_follow_the_confidence(shared, frames):
         return shared._estimate(target, peak[level] * target.first_peak).state
 
     levels = [0.9, 0.3, 0.05, 0.05, 0.05, 0.05, 0.3, 0.05, 0.9, 0.05]
-    expected = 'TRACKING UNCERTAIN UNCERTAIN UNCERTAIN LOST LOST UNCERTAIN UNCERTAIN TRACKING'
+    expected = 'TRACKING UNCERTAIN UNCERTAIN UNCERTAIN LOST LOST UNCERTAIN LOST TRACKING'
     expected += ' UNCERTAIN'
     assert [state(level).name for level in levels] == expected.split()
     assert shared._estimate(target, -1e6).confidence == pytest.approx(0.0)
