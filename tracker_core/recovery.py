@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import statistics
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -13,6 +15,10 @@ from tracker_core.score_map import Map
 Point = tuple[float, float]
 #: Distance between the regions that are searched, relative to their side.
 SPACING = 0.6
+#: Sure frames whose sizes are remembered: while a target is being covered its box gets smaller.
+_REMEMBERED = 25
+#: Sizes of targets whose search regions show the same, so that one of them is enough.
+_SIMILAR = 1.5
 
 
 class Searched(Protocol):
@@ -72,12 +78,16 @@ class Recovery:
 
     center: Point
     size: Point
-    """Of the target where it was surely seen last."""
+    """Of the target, the median of the last sure frames."""
+    _sizes: deque[Point] = field(default_factory=lambda: deque(maxlen=_REMEMBERED), repr=False)
     _scan: Scan | None = field(default=None, repr=False)
 
     def trust(self, center: Point, size: Point) -> None:
         """Take over the place of a target that is surely there; the next scan begins anew."""
-        self.center, self.size, self._scan = center, size, None
+        self._sizes.append(size)
+        widths, heights = zip(*self._sizes, strict=True)
+        self.size = statistics.median(widths), statistics.median(heights)
+        self.center, self._scan = center, None
 
     def search(
         self,
@@ -86,33 +96,39 @@ class Recovery:
         regions: int,
         side: float,
         extent: tuple[int, int],
-        searched: Point,
+        searched: tuple[Point, Point],
     ) -> tuple[V, Point | None]:
         """Return the view with the highest score, and its centre; None for `view` itself.
 
-        look: searches the region around a centre. view: that around `searched`, which is searched
-        anyway. regions: how many others to look at, of this side in pixels. extent: (width,
-        height) of the image.
+        look: searches the region around a centre. view: that of a target of `searched` = (centre,
+        size), which is searched anyway. regions: how many others to look at, of this side in
+        pixels. extent: (width, height) of the image.
         """
         best, place = view, None
+        around, size = searched
+        ratio = math.sqrt(math.prod(size) / math.prod(self.size))
+        known = around if 1 / _SIMILAR < ratio < _SIMILAR else None
         for _ in range(regions):
-            center = self.next_center(SPACING * side, extent, searched)
+            center = self.next_center(SPACING * side, extent, known)
             other = look(center)
             if other.scores.max() > best.scores.max():
                 best, place = other, center
         return best, place
 
-    def next_center(self, spacing: float, extent: tuple[int, int], searched: Point) -> Point:
+    def next_center(
+        self, spacing: float, extent: tuple[int, int], searched: Point | None
+    ) -> Point:
         """Centre of the next region to search.
 
         spacing: distance between neighbouring centres, in pixels. extent: (width, height) of the
-        image. searched: centre of the region that is searched anyway; the scan leaves out places
-        nearby, unless there is no other. It begins anew in an image of another size.
+        image. searched: centre of the region that is searched anyway, if any; the scan leaves out
+        places nearby, unless there is no other. It begins anew in an image of another size.
         """
         if self._scan is None or self._scan.extent != extent:
             self._scan = Scan(self.center, spacing, extent)
         place = next(self._scan)
-        return next(self._scan) if math.dist(place, searched) < spacing / 4 else place
+        is_known = searched is not None and math.dist(place, searched) < spacing / 4
+        return next(self._scan) if is_known else place
 
 
 def _grid(center: Point, spacing: float, extent: tuple[int, int], reach: int) -> list[Point]:

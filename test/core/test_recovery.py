@@ -61,9 +61,36 @@ def test_a_target_that_is_seen_again_starts_the_next_scan_there():
     recovery = Recovery((300, 200), (40, 40))
     for _ in range(20):
         recovery.next_center(100, EXTENT, (0, 0))
-    recovery.trust((400, 300), (50, 50))
+    recovery.trust((400, 300), (50, 60))
     assert recovery.next_center(100, EXTENT, (0, 0)) == (400, 300)
-    assert recovery.size == (50, 50)
+    assert recovery.size == (50, 60)
+
+
+def test_a_box_that_shrinks_while_its_target_is_covered_is_not_the_size_that_is_searched():
+    recovery = Recovery((300, 200), (40, 40))
+    for step in range(40):
+        recovery.trust((300 + step, 200), (80 + step % 3, 50))
+    for size in ((70, 50), (50, 48), (30, 40), (19, 25), (15, 23)):
+        recovery.trust((360, 210), size)
+    assert recovery.size == (81, 50) and recovery.center == (360, 210)
+    for _ in range(20):
+        recovery.trust((360, 210), (40, 25))
+    assert recovery.size == (40, 25)
+
+
+@pytest.mark.parametrize(
+    ('size', 'known'), [((40, 40), True), ((30, 30), True), ((25, 25), False)]
+)
+def test_the_last_place_is_searched_again_at_another_scale(size, known):
+    recovery, looked = Recovery((300, 200), (40, 40)), []
+
+    def look(center):
+        looked.append(center)
+        return SimpleNamespace(scores=np.zeros((1, 1)))
+
+    here = SimpleNamespace(scores=np.ones((1, 1)))
+    recovery.search(look, here, 1, 100.0, EXTENT, ((300, 200), size))
+    assert (looked != [(300, 200)]) == known
 
 
 @pytest.mark.parametrize(('peaks', 'best'), [((0.2, 0.7, 0.4), 1), ((0.1, 0.1, 0.1), None)])
@@ -76,7 +103,7 @@ def test_the_best_of_several_regions_is_chosen(peaks, best):
         return SimpleNamespace(scores=np.array([[0.0, peaks[len(looked) - 1]]]))
 
     here = SimpleNamespace(scores=np.array([[0.1, 0.0]]))
-    view, place = recovery.search(look, here, 3, 100.0, EXTENT, (300, 200))
+    view, place = recovery.search(look, here, 3, 100.0, EXTENT, ((300, 200), (40, 40)))
     assert len(looked) == 3 and (300, 200) not in looked
     assert {abs(x - 300) + abs(y - 200) for x, y in looked} == {60}
     if best is None:

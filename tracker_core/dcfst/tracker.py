@@ -194,8 +194,8 @@ class DCFSTTracker:
         def look(center: tuple[float, float]) -> _View:
             return self._look(target, image, Place(*center, *recovery.size))
 
-        side = SEARCH_FACTOR * math.sqrt(math.prod(recovery.size))
-        searched, extent = (target.place.x, target.place.y), image.shape[1::-1]
+        side, place = SEARCH_FACTOR * math.sqrt(math.prod(recovery.size)), target.place
+        searched, extent = ((place.x, place.y), (place.width, place.height)), image.shape[1::-1]
         regions = settings.recovery_regions
         best, _ = recovery.search(look, view, regions, side, extent, searched)
         return best if self._confidence(best) >= settings.recovery_confidence else view

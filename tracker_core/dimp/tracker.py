@@ -251,8 +251,8 @@ class DiMPTracker:
             return self._look(replace(target, center=center, size=size), image)
 
         side, extent = self._scale(size) * settings.image_size, image.shape[1::-1]
-        regions = settings.recovery_regions
-        best, place = recovery.search(look, view, regions, side, extent, target.center)
+        searched, regions = (target.center, target.size), settings.recovery_regions
+        best, place = recovery.search(look, view, regions, side, extent, searched)
         if best.flag is Flag.NOT_FOUND or self._confidence(best) < settings.recovery_confidence:
             return view
         if place is not None:

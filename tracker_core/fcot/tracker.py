@@ -261,8 +261,8 @@ class FCOTTracker:
             return self._look(there, image)
 
         side, extent = scale * settings.image_size, image.shape[1::-1]
-        regions = settings.recovery_regions
-        best, place = recovery.search(look, view, regions, side, extent, target.peak)
+        searched, regions = (target.peak, target.size), settings.recovery_regions
+        best, place = recovery.search(look, view, regions, side, extent, searched)
         if best.flag is Flag.NOT_FOUND or self._confidence(best) < settings.recovery_confidence:
             return view
         if place is not None:
