@@ -103,7 +103,7 @@ class DCFSTSettings:
     recovery_regions: Natural = 2
     """Regions elsewhere that are searched per frame from LOST until TRACKING; 0: as published."""
     recovery_confidence: float = 0.5
-    """Confidence from which a lost target is found again in such a region, and is learnt from."""
+    """Confidence from which a lost target is found again in such a region."""
     seed: Natural = 1024
     """Of the random boxes of a target."""
     precision: Precision = 'auto'

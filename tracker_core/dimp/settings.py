@@ -101,7 +101,7 @@ class DiMPSettings:
     recovery_regions: Natural = 2
     """Regions elsewhere that are searched per frame from LOST until TRACKING; 0: as published."""
     recovery_confidence: float = 0.5
-    """Confidence from which a lost target is found again in such a region, and is learnt from."""
+    """Confidence from which a lost target is found again in such a region."""
     precision: Precision = 'auto'
     """Of the network; 'auto' is bfloat16 on CPUs that compute in it, else float32."""
     replay: bool = True

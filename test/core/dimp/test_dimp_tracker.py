@@ -130,17 +130,23 @@ def test_a_lost_target_seen_weakly_moves_as_published_but_teaches_nothing(
     assert len(calls) == learned
 
 
-@pytest.mark.parametrize(('score', 'found'), [(0.42, False), (0.51, True)])
-def test_a_lost_target_teaches_nothing_until_it_is_surely_seen(
-    hide, frames, monkeypatch, score, found
+@pytest.mark.parametrize(
+    ('score', 'state', 'learned'),
+    [
+        (0.42, TrackState.UNCERTAIN, 0),
+        (0.45, TrackState.UNCERTAIN, 3),
+        (0.51, TrackState.TRACKING, 3),
+    ],
+)
+def test_a_lost_target_teaches_nothing_until_it_is_seen_well(
+    hide, frames, monkeypatch, score, state, learned
 ):
     tracker = hide((84.5, 54.5), score)
     tracker._target.judge.frames_lost = 3
     calls = []
     monkeypatch.setattr(tracker, '_learn', lambda *_: calls.append(1))
     states = {tracker.track(frames[1]).state for _ in range(3)}
-    assert states == {TrackState.TRACKING if found else TrackState.UNCERTAIN}
-    assert len(calls) == 3 * found
+    assert states == {state} and len(calls) == learned
 
 
 def test_uncertain_moves_but_learns_nothing(started, decide, frames):

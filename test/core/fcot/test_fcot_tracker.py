@@ -209,7 +209,7 @@ def test_a_lost_target_is_not_found_where_it_is_hardly_seen(hide, frames):
 
 
 @pytest.mark.parametrize(
-    ('score', 'state'), [(0.3, TrackState.LOST), (0.46, TrackState.UNCERTAIN)]
+    ('score', 'state'), [(0.3, TrackState.LOST), (0.42, TrackState.UNCERTAIN)]
 )
 def test_a_lost_target_seen_weakly_in_its_place_teaches_nothing(hide, frames, score, state):
     tracker, models = hide((64, 54), score)
