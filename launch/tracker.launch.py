@@ -60,15 +60,16 @@ def _tracker(context: LaunchContext) -> Node:
     topic = LaunchConfiguration('image_topic').perform(context)
     if topic:
         overrides['image_topics'] = [topic]
-    parameters = LaunchConfiguration('params_file').perform(context)
-    if not Path(parameters).is_file():  # launch itself would only warn
+    # No shell replaces ~ behind :=.
+    parameters = Path(LaunchConfiguration('params_file').perform(context)).expanduser()
+    if not parameters.is_file():  # launch itself would only warn
         raise RuntimeError(f'there is no params_file {parameters}')
     return Node(
         package='tracker_ros',
         executable='tracker_node',
         name='tracker',
         namespace=LaunchConfiguration('namespace'),
-        parameters=[parameters, overrides],
+        parameters=[str(parameters), overrides],
         additional_env=ALLOCATOR,
         output='screen',
     )

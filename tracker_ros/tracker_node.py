@@ -137,7 +137,7 @@ def build(settings: NodeSettings) -> Tracker:
     try:
         tracker = build_tracker(
             settings.model,
-            settings.weights or None,
+            _at_home(settings.weights) or None,
             device=settings.device,
             settings=_read_settings(settings.settings_file),
         )
@@ -150,11 +150,16 @@ def build(settings: NodeSettings) -> Tracker:
     return tracker
 
 
+def _at_home(path: str) -> str:
+    """Path without ~, which no shell replaces behind := or in a YAML file."""
+    return str(Path(path).expanduser()) if path.startswith('~/') else path
+
+
 def _read_settings(path: str) -> dict[str, Any]:
     if not path:
         return {}
     try:
-        settings = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+        settings = yaml.safe_load(Path(_at_home(path)).read_text(encoding='utf-8'))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ParameterError(f'parameter settings_file: {" ".join(str(error).split())}') from None
     if settings is None:

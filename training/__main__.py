@@ -21,7 +21,8 @@ from training.recipe import DiMPRecipe, Recipe, RecipeError, read_recipe
 EPILOG = """\
 examples:
   python -m training config/training/siamfc_small.yaml
-  python -m training config/training/siamfc_small.yaml --data ~/recordings --output runs/mine
+  python -m training config/training/dimp18_recordings.yaml --data ~/recordings \
+      --start-from tracker_core/pretrained/dimp18.safetensors
   python -m training config/training/siamfc_small.yaml --set schedule.epochs=2
   python -m training config/training/siamfc_small.yaml --resume runs/siamfc_small/last.pt
   python -m training config/training/siamfc_small.yaml --start-from mine.safetensors

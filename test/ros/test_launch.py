@@ -149,7 +149,7 @@ def test_without_arguments_the_parameter_file_decides(launch, tmp_path):
 def test_a_parameter_file_that_is_not_there_is_no_reason_to_start_without(launch):
     tracker = launch('tracker', params_file='~/mine.yaml', model='siamfc')
     assert tracker.wait() == 1
-    assert 'there is no params_file ~/mine.yaml' in tracker.log
+    assert f'there is no params_file {Path.home()}/mine.yaml' in tracker.log
     assert 'process started' not in tracker.log
 
 

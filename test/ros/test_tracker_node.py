@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import signal
 import time
 
@@ -83,6 +84,15 @@ def test_trackers_that_cannot_be_built(tmp_path, monkeypatch, changes, reason):
     settings = NodeSettings(**{'weights': 'random', **changes})
     with pytest.raises(ParameterError, match=reason):
         build(settings)
+
+
+def test_files_may_lie_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    (tmp_path / 'mine.yaml').write_text('scales: 1\n')
+    tracker = build(NodeSettings(model='siamfc', weights='random', settings_file='~/mine.yaml'))
+    assert tracker.settings.scales == 1
+    with pytest.raises(ParameterError, match=re.escape(str(tmp_path / 'mine.safetensors'))):
+        build(NodeSettings(model='siamfc', weights='~/mine.safetensors'))
 
 
 @pytest.fixture(scope='module')
