@@ -42,7 +42,7 @@ def read_windows(
 
     The box is the pseudo-target in the first frame; where it is later is not known. Windows do not
     overlap in time, and none crosses a cut; a shorter recording has none. At most `max_frames`
-    views, from all of the recording.
+    views, from all of the recording, but those that begin in one frame in any case.
     """
     settings = settings or WindowSettings()
     rng = np.random.default_rng(zlib.crc32(path.name.encode()))
