@@ -46,9 +46,9 @@ class StateJudge:
         found, certain: what the tracker itself decided; a frame without its target counts as
         lost, an uncertain one is never TRACKING.
         """
-        if found and certain and confidence >= self.tracking_threshold:
+        lost = not found or confidence < self.lost_threshold
+        if certain and not lost and confidence >= self.tracking_threshold:
             self.frames_lost = 0
             return TrackState.TRACKING
-        lost = not found or confidence < self.lost_threshold
         self.frames_lost = self.frames_lost + 1 if lost or self.astray else 0
         return TrackState.LOST if lost and self.astray else TrackState.UNCERTAIN
