@@ -32,13 +32,14 @@ class StateJudge:
         """Whether the state was LOST and not TRACKING since."""
         return self.frames_lost >= self.lost_after
 
-    def is_doubtful(self, confidence: float) -> bool:
-        """Whether a target that is astray is seen too weakly to be learnt from.
+    @property
+    def learning_threshold(self) -> float:
+        """Confidence from which a target that is astray may be learnt from; not published.
 
         What is seen weakly then is often something else, and is taken for the target once it was
         learnt. Midway between the two thresholds is enough: some targets are never seen better.
         """
-        return self.astray and confidence < (self.lost_threshold + self.tracking_threshold) / 2
+        return (self.lost_threshold + self.tracking_threshold) / 2
 
     def judge(self, confidence: float, *, found: bool = True, certain: bool = True) -> TrackState:
         """State of the next frame.

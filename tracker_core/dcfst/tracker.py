@@ -168,7 +168,7 @@ class DCFSTTracker:
         self._response, target.norms = view.scores, view.norms
         if found := view.windowed >= self.settings.not_found:
             target.place = limit(self._refine(target, view), target.size_limits, image)
-        doubtful = recovering and target.judge.is_doubtful(self._confidence(view))
+        doubtful = recovering and self._confidence(view) < target.judge.learning_threshold
         if not doubtful:
             self._learn(target, image, found, self._is_distracted(view.predicted, view.best))
         return self._estimate(target, image, view, found)

@@ -171,7 +171,7 @@ class DiMPTracker:
         if view.flag is not Flag.NOT_FOUND:
             self._move(target, view, image)
             self._refine(target, view, image)
-        doubtful = recovering and target.judge.is_doubtful(self._confidence(view))
+        doubtful = recovering and self._confidence(view) < target.judge.learning_threshold
         if view.flag in (Flag.NORMAL, Flag.HARD_NEGATIVE) and not doubtful:
             self._learn(target, view)
         self._scores, self._flag = view.scores, view.flag

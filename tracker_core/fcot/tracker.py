@@ -192,7 +192,7 @@ class FCOTTracker:
         flag = self._doubt(target, found, view.flag) if view is near else view.flag
         if flag is not Flag.NOT_FOUND:
             self._move(target, at, found)
-        doubtful = recovering and target.judge.is_doubtful(self._confidence(view))
+        doubtful = recovering and self._confidence(view) < target.judge.learning_threshold
         if flag in (Flag.NORMAL, Flag.HARD_NEGATIVE) and not doubtful:
             self._learn(target, view, flag)
         self._scores, self._flag = view.scores, flag
