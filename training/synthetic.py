@@ -23,7 +23,9 @@ SCENE = SceneSettings(
     deformation=0.06,
     light=0.25,
     partial_occlusions=1,
+    occlusion_frames=(15, 35),
     distractors=1,
+    distractor_distance=(0.8, 2.2),
 )
 #: The same with more around the target, for search areas of several times its size.
 WIDE_SCENE = replace(SCENE, size=(480, 360), target_size=(0.08, 0.25), scale=(0.6, 1.6))
@@ -45,7 +47,8 @@ def read_synthetic(
 ) -> Iterator[View]:
     """Views of one rendered sequence per cut-out of a folder with `annotations.json`.
 
-    Other photographs of the folder are the backgrounds, one of its other objects moves along.
+    Other photographs of the folder are the backgrounds; one of its other objects moves along, or a
+    look-alike of the target, as often.
     chosen: of which of its photographs the cut-outs are taken.
     """
     for view, scene in lay_out(folder, settings, chosen):
@@ -68,7 +71,7 @@ def lay_out(
             continue
         number = zlib.crc32(view.sequence.encode())
         background = read_image(photographs[number % len(photographs)])
-        others = None if previous is None else [previous]
+        others = [previous] if previous is not None and number % 2 else None
         scene = Scene(settings, number, target=cut_out, distractors=others, background=background)
         previous = cut_out
         yield view, scene

@@ -6,9 +6,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from conftest import write_images
 
+from tracker_core.synthetic.moving import Moving
 from training.datasets import DataError, View, find_photographs, read_instances
-from training.synthetic import cut_object, read_synthetic
+from training.synthetic import SCENE, cut_object, lay_out, read_synthetic
 
 
 def test_cut_out_has_the_colours_and_outline_of_the_instance(data: Path) -> None:
@@ -37,6 +39,28 @@ def test_rendered_views_are_spread_and_repeatable(data: Path) -> None:
     again = list(read_synthetic(folder, 3))
     assert all(np.array_equal(a.image, b.image) for a, b in zip(views, again, strict=True))
     assert [view.box for view in views] == [view.box for view in again]
+
+
+def test_a_look_alike_or_another_object_moves_along(tmp_path: Path) -> None:
+    def drawn(moving: Moving) -> np.ndarray:
+        sprite = moving.sprite
+        left = round(sprite.middle[0] - sprite.width / 2)
+        top = round(sprite.middle[1] - sprite.height / 2)
+        rows, columns = slice(top, top + sprite.height), slice(left, left + sprite.width)
+        return sprite.levels[0][rows, columns].astype(int)
+
+    scenes = [scene for _, scene in lay_out(write_images(tmp_path / 'photos', 12), SCENE)]
+    kinds = []
+    for previous, scene in zip([None, *scenes], scenes, strict=False):
+        (other,) = map(drawn, scene.others)
+        target, mirrored = drawn(scene.target), other[:, ::-1]
+        assert not np.array_equal(mirrored, target)
+        # A look-alike is recoloured, but as light and dark as the target at every place.
+        values = [image[..., :3].max(2).ravel() for image in (target, mirrored)]
+        kinds.append('look-alike' if np.corrcoef(*values)[0, 1] > 0.95 else 'other')
+        if kinds[-1] == 'other':
+            assert previous is not None and np.array_equal(other, drawn(previous.target))
+    assert kinds[0] == 'look-alike' and 3 <= kinds.count('other') <= 9
 
 
 def test_photographs_may_be_png_and_masks_are_none(tmp_path: Path, moving_frame) -> None:
