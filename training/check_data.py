@@ -80,15 +80,18 @@ def describe(counts: Iterable[SourceCount]) -> str:
 
 def _table(title: str, counts: Sequence[SourceCount]) -> str:
     lines = [f'{title:<44}{"share":>7}{"targets":>9}{"held out":>9}{"scenes":>8}{"frames":>9}']
-    total = sum(each.source.share for each in counts)
+    # Backgrounds are behind targets, and none themselves.
+    drawn = [each for each in counts if each.source.kind != 'backgrounds']
+    total = sum(each.source.share for each in drawn) or 1.0
     for each in counts:
         title = f'{each.source.path} ({each.source.kind})'
+        shown = f'{each.source.share / total:.1%}', each.targets, each.held_out
+        share, targets, held_out = shown if each in drawn else ('-', '-', '-')
         lines.append(
-            f'{title:<44}{each.source.share / total:>7.1%}{each.targets:>9}{each.held_out:>9}'
-            f'{each.scenes:>8}{each.frames:>9}'
+            f'{title:<44}{share:>7}{targets:>9}{held_out:>9}{each.scenes:>8}{each.frames:>9}'
         )
         lines += [f'    {number} frames not used: {why}' for why, number in each.skipped.items()]
-    targets, frames = (sum(getattr(c, name) for c in counts) for name in ('targets', 'frames'))
+    targets, frames = (sum(getattr(c, name) for c in drawn) for name in ('targets', 'frames'))
     return '\n'.join([*lines, f'{targets} targets in {frames} frames'])
 
 

@@ -9,11 +9,12 @@ import pytest
 import yaml
 
 from training.__main__ import main
-from training.check_data import count_sources, describe
+from training.check_data import SourceCount, count_sources, describe
 from training.datasets import DataError
 from training.modules import MODULES
 from training.pictures import TRUE_COLOR
 from training.recipe import parse_recipe
+from training.sources import Source
 
 
 @pytest.fixture
@@ -63,6 +64,16 @@ def test_counts_per_source(dimp):
     text = describe([clips, vos])
     assert '75.0%' in text and '1 frames not used: frame without any object' in text
     assert text.endswith('4 targets in 29 frames')
+
+
+def test_backgrounds_have_no_share_and_are_no_targets(dimp):
+    clips, vos = count_sources(parse_recipe(dimp))
+    photographs = Source('images/photos', 'backgrounds', share=4.0)
+    behind = SourceCount(photographs, 7, 7, 7, 0, validates=False, skipped={})
+    text = describe([clips, behind, vos])
+    (line,) = (line for line in text.splitlines() if line.startswith('images/photos'))
+    assert line.split()[2:] == ['-', '-', '-', '7', '7']
+    assert '75.0%' in text and text.endswith('4 targets in 29 frames')
 
 
 def test_sources_that_validate_are_counted_apart(dimp, data: Path, tmp_path: Path, capsys):
