@@ -291,9 +291,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog='python -m training.device_scenes', description=main.__doc__
     )
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    on_gpu = torch.cuda.is_available()
+    parser.add_argument('--device', default='cuda' if on_gpu else 'cpu')
     parser.add_argument('--scenes', type=int, default=8)
-    parser.add_argument('--batch', type=int, default=128, help='images that are asked for at once')
+    parser.add_argument(
+        '--batch', type=int, default=128 if on_gpu else 8, help='images that are asked for at once'
+    )
     parser.add_argument('--size', type=int, default=288, help='side of the crops in pixels')
     parser.add_argument('--seconds', type=float, default=1.5, help='of each measurement')
     options = parser.parse_args(arguments)
