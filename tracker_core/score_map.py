@@ -65,9 +65,7 @@ def hann_window(size: int, amplitude: float = 0.5, period: int | None = None) ->
 def find_peak(scores: Map) -> Peak:
     """Highest cell of a map (H, W); of equal ones the leftmost, then the uppermost."""
     column, row = np.unravel_index(int(np.argmax(scores.T)), scores.shape[::-1])
-    height, width = scores.shape
-    offset = float(column - (width - 1) / 2), float(row - (height - 1) / 2)
-    return Peak(int(row), int(column), float(scores[row, column]), offset)
+    return _peak_at(scores, int(row), int(column))
 
 
 def mask_neighborhood(scores: Map, peak: Peak, size: tuple[float, float]) -> Map:
@@ -85,12 +83,15 @@ def judge_peaks(
     target_size: tuple[float, float],
     previous: tuple[float, float] = (0.0, 0.0),
     unwindowed: Map | None = None,
+    prefer_near: bool = False,
 ) -> tuple[Peak, Flag]:
     """Choose the peak that is the target and say how sure that is (ATOM, PyTracking).
 
     scores: (H, W). target_size: (width, height) in cells. previous: (x, y) offset in cells where
     the target was. unwindowed: the map to look for the second peak in, where `scores` was
-    multiplied by a window. Equally high peaks are told apart by which one is plausibly near.
+    multiplied by a window. Equally high peaks are told apart by which one is plausibly near; where
+    both are or neither is, the higher one is chosen, or with `prefer_near` (not published) the
+    nearer one, if it is a peak of its own and not the flank of the higher.
     """
     first = find_peak(scores)
     if first.score < thresholds.not_found:
@@ -105,10 +106,36 @@ def judge_peaks(
             return first, Flag.HARD_NEGATIVE
         if near[1] < limit and near[0] > limit:
             return second, Flag.HARD_NEGATIVE
+        if prefer_near and near[1] < near[0]:
+            first = _nearer(others, first, second)
         return first, Flag.UNCERTAIN
     if second.score > max(thresholds.hard_negative * first.score, thresholds.not_found):
         return first, Flag.HARD_NEGATIVE
     return first, Flag.NORMAL
+
+
+def _nearer(scores: Map, higher: Peak, near: Peak) -> Peak:
+    """Top of the nearer hill, unless both cells are on the same one.
+
+    Its top may lie within the neighbourhood of the higher peak, and `near` on its flank.
+    """
+    top = _uphill(scores, near)
+    return higher if top == _uphill(scores, higher) else top
+
+
+def _uphill(scores: Map, peak: Peak) -> Peak:
+    """Top of the hill that a cell of a map belongs to, by steps to the highest neighbour."""
+    row, column = max(peak.row - 1, 0), max(peak.column - 1, 0)
+    step = find_peak(scores[row : peak.row + 2, column : peak.column + 2])
+    if step.score <= scores[peak.row, peak.column]:
+        return peak
+    return _uphill(scores, _peak_at(scores, row + step.row, column + step.column))
+
+
+def _peak_at(scores: Map, row: int, column: int) -> Peak:
+    height, width = scores.shape
+    offset = float(column - (width - 1) / 2), float(row - (height - 1) / 2)
+    return Peak(row, column, float(scores[row, column]), offset)
 
 
 def _around(cell: int, size: float) -> slice:

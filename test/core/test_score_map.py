@@ -97,6 +97,43 @@ def test_equal_peaks_are_told_apart_by_distance():
     assert flag is Flag.UNCERTAIN and peak.row == 9, 'both are far'
 
 
+@pytest.mark.parametrize(
+    ('previous', 'row', 'nearer'),
+    [((0.0, -4.0), 9, 9), ((0.0, -5.0), 9, 0), ((30.0, 0.0), 9, 9), ((-30.0, -9.0), 9, 0)],
+)
+def test_the_nearer_of_two_equally_plausible_peaks_is_chosen_on_demand(previous, row, nearer):
+    """Peaks at offsets (0, 0), the higher, and (0, -9): both plausible, or neither."""
+    values = scores((9, 9, 1.0), (0, 9, 0.9))
+    peak, flag = judge_peaks(values, THRESHOLDS, TARGET, previous)
+    assert (peak.row, flag) == (row, Flag.UNCERTAIN)
+    peak, flag = judge_peaks(values, THRESHOLDS, TARGET, previous, prefer_near=True)
+    assert (peak.row, flag) == (nearer, Flag.UNCERTAIN)
+    assert peak.score == pytest.approx(0.9 if nearer == 0 else 1.0)
+
+
+def test_the_flank_of_the_higher_peak_is_no_nearer_peak():
+    """Of a target so small that the flank reaches beyond its neighbourhood of 3 x 3 cells."""
+    values = scores((4, 9, 1.0), (5, 9, 0.96), (6, 9, 0.93), (7, 9, 0.9), (9, 9, 0.88))
+    peak, flag = judge_peaks(values, THRESHOLDS, (0.5, 0.5), prefer_near=True)
+    assert (peak.row, flag) == (4, Flag.UNCERTAIN)
+    values[6, 9] = values[7, 9] = 0.2
+    peak, flag = judge_peaks(values, THRESHOLDS, (0.5, 0.5), prefer_near=True)
+    assert (peak.row, flag) == (9, Flag.UNCERTAIN)
+
+
+def test_the_nearer_peak_is_the_top_of_its_hill_though_the_higher_one_hides_it():
+    """Seen in the demo: the neighbourhood of the look-alike covers the peak of the target."""
+    values = scores((9, 14, 0.9), (9, 9, 0.86), (9, 8, 0.84))
+    wide = (4.2, 3.1)
+    assert mask_neighborhood(values, find_peak(values), (9.2, 6.8))[9, 9] == 0
+    peak, flag = judge_peaks(values, THRESHOLDS, wide, prefer_near=True)
+    assert (peak.row, peak.column, flag) == (9, 9, Flag.UNCERTAIN)
+    assert peak.score == pytest.approx(0.86) and peak.offset == (0.0, 0.0)
+    values[9, 10:14] = 0.865, 0.87, 0.88, 0.89
+    peak, flag = judge_peaks(values, THRESHOLDS, wide, prefer_near=True)
+    assert (peak.column, flag) == (14, Flag.UNCERTAIN), 'one hill'
+
+
 def test_the_second_peak_is_looked_for_without_the_window():
     values = scores((9, 9, 1.0), (0, 0, 0.9))
     windowed = values * hann_window(19)

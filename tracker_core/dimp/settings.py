@@ -29,7 +29,8 @@ _Border = Literal['replicate', 'inside_major']
 class DiMPSettings:
     """Values of DiMP-18 and DiMP-50 as published; sizes in pixels, pairs as (y, x).
 
-    The search for a lost target is not published: `recovery_regions=0` is without it.
+    Not published are the search for a lost target and the nearer of two equally plausible peaks:
+    `recovery_regions=0, prefer_near=False` is without them.
     """
 
     image_size: Annotated[int, Range(16)] = 288
@@ -78,6 +79,9 @@ class DiMPSettings:
     hard_negative_threshold: float = 0.5
     neighborhood: NonNegative = 2.2
     displacement: NonNegative = 0.8
+    prefer_near: bool = True
+    """Unless LOST, the nearer of two equally plausible peaks is the target; False: the higher, as
+    published."""
 
     refinement_space: Literal['default', 'relative'] = 'default'
     refinement_steps: Natural = 5
@@ -133,6 +137,7 @@ VOT18 = DiMPSettings(
     distractor_threshold=100.0,
     hard_negative_threshold=0.45,
     displacement=0.7,
+    prefer_near=False,
     recovery_regions=0,
 )
 
@@ -193,5 +198,6 @@ PRDIMP50_VOT18 = replace(
     displacement=0.7,
     confidence_offset=2.2,
     confidence_slope=3.0,
+    prefer_near=False,
     recovery_regions=0,
 )

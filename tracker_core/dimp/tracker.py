@@ -284,6 +284,7 @@ class DiMPTracker:
                 (target.center[1] - patch.center[1]) / cell,
             ),
             scores,
+            self.settings.prefer_near and not target.judge.astray,
         )
 
     def _place(self, view: _View) -> Point:

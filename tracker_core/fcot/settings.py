@@ -25,7 +25,8 @@ Pairs = tuple[tuple[float, float], ...]
 class FCOTSettings:
     """Values published for LaSOT; sizes in pixels, pairs as (y, x).
 
-    The search for a lost target is not published: `recovery_regions=0` is without it.
+    Not published are the search for a lost target and the nearer of two equally plausible peaks:
+    `recovery_regions=0, prefer_near=False` is without them.
 
     "Coarse" and "fine" are the classifiers with 18 and 72 cells on a side.
     """
@@ -93,6 +94,9 @@ class FCOTSettings:
     hard_negative_threshold: float = 0.5
     neighborhood: NonNegative = 2.2
     displacement: NonNegative = 0.8
+    prefer_near: bool = True
+    """Unless LOST, the nearer of two equally plausible peaks is the target; False: the higher, as
+    published."""
     min_overlap: Share = 0.0
     """Overlap with the last box below which a box is doubted (0: none is; published 0.05)."""
 
@@ -187,5 +191,6 @@ VOT18 = replace(
     hard_negative_threshold=0.45,
     displacement=0.7,
     window=True,
+    prefer_near=False,
     recovery_regions=0,
 )

@@ -282,6 +282,7 @@ class FCOTTracker:
             self._thresholds,
             (target.size[0] / cell, target.size[1] / cell),
             unwindowed=scores,
+            prefer_near=self.settings.prefer_near and not target.judge.astray,
         )
 
     def _measure(

@@ -53,6 +53,22 @@ def test_not_found_never_moves_the_box_and_learns_nothing(started, decide, frame
     assert started.flag is Flag.NOT_FOUND
 
 
+@pytest.mark.parametrize(
+    ('prefer_near', 'frames_lost', 'column'), [(True, 0, 5), (False, 0, 2), (True, 3, 2)]
+)
+def test_of_two_plausible_peaks_the_nearer_is_the_target_unless_it_was_lost(
+    frames, prefer_near, frames_lost, column
+):
+    tracker = build(prefer_near=prefer_near)
+    tracker.initialize(frames[0], BOX)
+    target = tracker._target
+    target.judge.frames_lost = frames_lost
+    scores = np.zeros((12, 12), np.float32)
+    scores[5, 5], scores[5, 2] = 0.9, 1.0
+    peak, flag = tracker._localize(target, tracker._cut(target, frames[1]), scores)
+    assert (peak.column, flag) == (column, Flag.UNCERTAIN)
+
+
 @pytest.fixture
 def hide(monkeypatch, frames):
     """A tracker that sees its target only at one place, with a score there and one elsewhere."""
@@ -285,6 +301,7 @@ def test_the_variants_of_challenges_are_as_published():
     for name in ('dimp18_vot18', 'dimp50_vot18', 'dimp50_vot19', 'prdimp50_vot18'):
         settings = default_settings(name)
         assert settings.recovery_regions == 0 and settings.min_region == 0, name
+        assert not settings.prefer_near, name
 
 
 @pytest.mark.parametrize(

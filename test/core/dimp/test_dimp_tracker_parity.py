@@ -13,13 +13,12 @@ from tracker_core.dimp.tracker import DiMPTracker
 from tracker_core.settings import override
 from tracker_core.weights import load_tensors
 
+AS_PUBLISHED = {'prefer_near': False, 'recovery_regions': 0}
 #: Settings of each trace; what differs from the published file is stored with it.
 TRACES = {
-    'dimp18': override(
-        DiMPSettings(), {'not_found': 0.21, 'update_interval': 5, 'recovery_regions': 0}
-    ),
+    'dimp18': override(DiMPSettings(), {'not_found': 0.21, 'update_interval': 5, **AS_PUBLISHED}),
     'dimp18_vot18': VOT18,
-    'prdimp18': override(PRDIMP18, {'update_interval': 5, 'recovery_regions': 0}),
+    'prdimp18': override(PRDIMP18, {'update_interval': 5, **AS_PUBLISHED}),
 }
 #: Filters of the VOT setting after 25 and more iterations are chaotic: features that change by
 #: 1e-7 change them by 3e-3, because the objective has a kink where a score is zero. That trace

@@ -89,6 +89,21 @@ def test_box_from_a_peak_and_four_sides(scripted, frames):
     assert tracker._target.peak == pytest.approx((x, y))
 
 
+@pytest.mark.parametrize(
+    ('changes', 'frames_lost', 'column'), [({}, 0, 12), ({'prefer_near': False}, 0, 4), ({}, 3, 4)]
+)
+def test_of_two_plausible_peaks_the_nearer_is_the_target_unless_it_was_lost(
+    shared, frames, monkeypatch, changes, frames_lost, column
+):
+    monkeypatch.setattr(shared, 'settings', override(shared.settings, changes))
+    shared.initialize(frames[0], BOX)
+    shared._target.judge.frames_lost = frames_lost
+    values = np.zeros((24, 24), np.float32)
+    values[12, 12], values[12, 4] = 0.9, 1.0
+    peak, flag = shared._localize(shared._target, shared._cut(shared._target, frames[1]), values)
+    assert (peak.column, flag) == (column, Flag.UNCERTAIN)
+
+
 def test_the_search_region_follows_the_peak_and_the_size(scripted, frames):
     tracker = scripted((11, 13), [2.0, 3.0, 4.0, 1.0])
     before = tracker._target.scale

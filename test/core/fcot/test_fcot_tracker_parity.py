@@ -23,6 +23,7 @@ CHANGES = {
     'hard_negative_threshold': 0.9,
     'norm_scale_coef': 1.5,
     'precision': 'float32',
+    'prefer_near': False,
     'recovery_regions': 0,
 }
 
