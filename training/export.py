@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from tracker_core import weights
-from training import checkpoint, udt
+from training import checkpoint
 from training.checkpoint import CheckpointError
+from training.start import combine
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -27,34 +27,17 @@ def export(
 ) -> Path:
     """Write the weights of a checkpoint as fp16 safetensors with their origin; returns the file.
 
+    The settings of the weights that a run started from go with those it made.
+
     target: if None it has the name of the tracker and lies beside the first checkpoint. Of runs
     that each trained other parts of one network, all checkpoints are given: every part is taken
     from the run that trained it. A file of more than `max_bytes` has its largest tensors in 8
     bits. Raises CheckpointError where the checkpoints do not fit together.
     """
     states = [checkpoint.load(source) for source in sources]
-    first = states[0]['recipe']
-    info = weights.WeightsInfo(
-        tracker=checkpoint.tracker_of(states[0]),
-        training_data=tuple(first['training_data']),
-        licence=first['licence'] or 'unknown',
-        notes='; '.join(_describe(state) for state in states),
-    )
-    if first['recipe'] == 'udt':
-        info = _after(weights.read_info(udt.starting_weights(first['weights'])), info)
+    info = combine(states, '; '.join(_describe(state) for state in states))
     target = target or sources[0].parent / f'{info.tracker}{weights.SUFFIX}'
     return weights.save(target, _merge(states), info, max_bytes=max_bytes)
-
-
-def _after(before: weights.WeightsInfo, info: weights.WeightsInfo) -> weights.WeightsInfo:
-    """What is known of weights that were adapted: what was known of them before, and the rest."""
-    return replace(
-        info,
-        training_data=(*before.training_data, *info.training_data),
-        licence=f'{before.licence}; {info.licence}',
-        settings=before.settings,
-        notes='; '.join(filter(None, (before.notes, f'adapted without labels, {info.notes}'))),
-    )
 
 
 def _merge(states: list[dict[str, Any]]) -> dict[str, Tensor]:
@@ -85,8 +68,9 @@ def _describe(state: dict[str, Any]) -> str:
     recipe = state['recipe']
     held_out = (*recipe['held_out'], *(each['path'] for each in recipe.get('validation', ())))
     schedule, parts = recipe['schedule'], recipe['settings'].get('parts', ())
+    trained = ', '.join(parts) or ('all, without labels' if recipe['recipe'] == 'udt' else 'all')
     return (
-        f'{", ".join(parts) or "all"}: {state["examples"]} training examples, {state["step"]} '
+        f'{trained}: {state["examples"]} training examples, {state["step"]} '
         f'steps in batches of {schedule["batch_size"]}, {state["epoch"]} of {schedule["epochs"]} '
         f'epochs; held out for validation: {", ".join(held_out) or "nothing"}'
     )

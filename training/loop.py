@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from itertools import zip_longest
 from pathlib import Path
 from typing import NoReturn
@@ -30,6 +31,7 @@ from training.modules import MODULES, Batch, RecipeModule
 from training.profiling import steps_profiled
 from training.recipe import Recipe, RecipeError, Schedule, as_plain, parse_recipe
 from training.sampling import EpochSampler, SharedSampler
+from training.start import nothing, start_from
 from training.stopping import StoppedError, signals_held, signals_noted
 from training.tracking import find_clips, mean_overlaps
 from training.validation import load_both
@@ -87,6 +89,8 @@ class Run:
         self._rates = [group['lr'] for group in self.optimizer.param_groups]
         self._objective: nn.Module = _Objective(self.network, self.module, recipe)
         self.epoch = self.position = self.step = 0
+        # What is known of the weights that this run started from.
+        self.before = getattr(self.module, 'before', nothing)(recipe)
         self.examples = 0  # altogether, also in a run whose weights this one started from
         self.best_loss, self.best_overlap = math.inf, 0.0
         self._told: list[int] = []  # signals that ask for the end
@@ -266,7 +270,7 @@ class Run:
             return math.nan
         own = self.clips[self.world.rank :: self.world.size]
         tensors = self.exported_network().state_dict()
-        found = mean_overlaps(self.recipe.tracker, tensors, own, self.device, self._stop_if_told)
+        found = mean_overlaps(self.before, tensors, own, self.device, self._stop_if_told)
         for _ in range(math.ceil(len(self.clips) / self.world.size) - len(own)):
             self._stop_if_told()  # as often in every process
         overlaps = self.world.sum({clip.name: 0.0 for clip in self.clips} | found, self.device)
@@ -306,6 +310,7 @@ class Run:
             'examples': self.examples,
             'best_loss': self.best_loss,
             'best_overlap': self.best_overlap,
+            'before': asdict(self.before),
         }
         checkpoint.save(self.folder / name, state)
 
@@ -327,39 +332,22 @@ class Run:
         self.optimizer.load_state_dict(state['optimizer'])
         self.epoch, self.position = state['epoch'], state['position']
         self.step, self.examples = state['step'], state['examples']
+        if 'before' in state:
+            self.before = weights.WeightsInfo(**state['before'])
         self.best_loss = state['best_loss']
         self.best_overlap = state.get('best_overlap', 0.0)
         checkpoint.restore_random(state['random'])
 
     def start_from(self, path: Path, fresh: tuple[str, ...] = ()) -> None:
-        """Take only the weights, for a new schedule or other data.
+        """Take only the weights, and what is known of them, for a new schedule or other data.
 
         path: checkpoint of a run, or a weights file (.safetensors) such as a shipped one. fresh:
         parts of the network, by the beginnings of their names, that stay as they were drawn.
         Raises RecipeError for one that does not exist, WeightsError for another network's file.
         """
-        drawn = self._tensors_of(fresh)
-        if path.suffix == weights.SUFFIX:
-            weights.load_into(self.network, path, self.recipe.tracker)
-        else:
-            state = checkpoint.load(path)
-            of = f'{path}, a checkpoint of {checkpoint.tracker_of(state)},'
-            weights.load_tensors(self.network, state['exported'], of)
-            self.examples = state['examples']
-        self.network.load_state_dict(drawn, strict=False)
+        start = start_from(self.network, path, self.recipe.tracker, fresh)
+        self.before, self.examples = start.before, start.examples
         self.averaged = _averaged(self.network, self.schedule)
-
-    def _tensors_of(self, parts: tuple[str, ...]) -> dict[str, Tensor]:
-        """Copies of the tensors of parts of the network."""
-        tensors = self.network.state_dict()
-        chosen: dict[str, Tensor] = {}
-        for part in parts:
-            found = {k: v.clone() for k, v in tensors.items() if k.startswith(f'{part}.')}
-            if not found:
-                valid = ', '.join(dict.fromkeys(name.split('.')[0] for name in tensors))
-                raise RecipeError(f'the network has no part {part!r}; it has {valid}')
-            chosen |= found
-        return chosen
 
     def _board(self) -> AbstractContextManager[SummaryWriter | None]:
         return SummaryWriter(str(self.folder)) if self.world.is_first else nullcontext()

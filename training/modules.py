@@ -28,7 +28,8 @@ class RecipeModule(Protocol):
     """What a module with a recipe provides; `recipe` is of its own kind everywhere.
 
     It may also have `draw(network, batch, recipe)`, which returns pictures by name of the first
-    examples of a batch and of what the network makes of them.
+    examples of a batch and of what the network makes of them; and `before(recipe)`, what is known
+    of the weights with which `build_network` begins, where these were trained before.
     """
 
     def build_network(self, recipe: Any) -> nn.Module:

@@ -82,7 +82,7 @@ def _open(path: Path, frames: int) -> BenchmarkSequence:
 
 
 def mean_overlaps(
-    tracker: str,
+    info: weights.WeightsInfo,
     tensors: Mapping[str, Tensor],
     clips: Sequence[BenchmarkSequence],
     device: torch.device,
@@ -91,15 +91,16 @@ def mean_overlaps(
     """Mean overlap of box and truth by name of the clip, over the frames that show the target.
 
     The tracker is built from a weights file, as it would be later; the global random generators
-    are as they were afterwards. before_each: called before every clip; may raise to end it.
+    are as they were afterwards. info: of the weights, with their settings. before_each: called
+    before every clip; may raise to end it.
     """
     with TemporaryDirectory() as folder, random_kept():
         path = Path(folder) / 'weights.safetensors'
-        weights.save(path, tensors, weights.WeightsInfo(tracker))
+        weights.save(path, tensors, info)
         overlaps = {}
         for clip in clips:
             before_each()
-            overlaps[clip.name] = _mean_overlap(tracker, path, clip, device)
+            overlaps[clip.name] = _mean_overlap(info.tracker, path, clip, device)
         return overlaps
 
 

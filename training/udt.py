@@ -46,6 +46,11 @@ def build_network(recipe: UDTRecipe) -> SiamFC:
     return network
 
 
+def before(recipe: UDTRecipe) -> weights.WeightsInfo:
+    """What is known of the weights the recipe names."""
+    return weights.read_info(starting_weights(recipe.weights))
+
+
 def build_optimizer(network: SiamFC, recipe: UDTRecipe) -> torch.optim.Optimizer:
     """Stochastic gradient descent with momentum."""
     schedule = recipe.schedule

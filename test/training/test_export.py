@@ -1,5 +1,6 @@
 """Export puts the parts of one network together from the runs that trained them."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,19 @@ def test_every_part_comes_from_the_run_that_trained_it(tmp_path: Path) -> None:
     }
     notes = weights.read_info(target).notes
     assert 'classifier: 8 training examples' in notes and 'bb_regressor: 8' in notes
+
+
+def test_runs_from_the_same_weights_keep_their_settings(tmp_path: Path) -> None:
+    runs = [_checkpoint(tmp_path, 1.0, ['classifier']), _checkpoint(tmp_path, 2.0, ['backbone'])]
+    known = weights.WeightsInfo(
+        'dimp18', ('theirs',), 'MIT', {'min_region': 64.0}, notes='all: 7 examples'
+    )
+    for path in runs:
+        checkpoint.save(path, checkpoint.load(path) | {'before': dataclasses.asdict(known)})
+    info = weights.read_info(export(runs, tmp_path / 'merged.safetensors'))
+    assert (info.tracker, info.settings) == ('dimp18', {'min_region': 64.0})
+    assert (info.training_data, info.licence) == (('theirs', 'clips'), 'MIT; tests only')
+    assert info.notes.startswith('all: 7 examples; then classifier: 8 training examples')
 
 
 def test_backbone_is_the_one_of_the_network_not_of_the_classifier(tmp_path: Path) -> None:

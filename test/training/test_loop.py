@@ -12,10 +12,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from tracker_core import weights
 from training import checkpoint, siamfc
 from training.examples import make_loader
-from training.export import export
 from training.loop import DivergedError, Run, StoppedError
 from training.recipe import FallingRate, Recipe, RecipeError, parse_recipe
 from training.sampling import EpochSampler
@@ -204,46 +202,6 @@ def test_resume_with_another_recipe_is_refused(recipe: Recipe, tmp_path: Path) -
     weight = checkpoint.load(tmp_path / 'last.pt')['network']['backbone.conv1.0.weight']
     assert torch.equal(changed.network.backbone.conv1[0].weight, weight)
     assert (changed.step, changed.examples) == (0, 8)
-
-
-def test_a_run_starts_from_a_weights_file(recipe: Recipe, tmp_path: Path) -> None:
-    Run(_with(recipe, epochs=1), tmp_path / 'first').train()
-    path = export([tmp_path / 'first' / 'last.pt'], tmp_path / 'mine.safetensors')
-    run = Run(_with(recipe, average=0.9), tmp_path / 'second')
-    run.start_from(path)
-    stored = checkpoint.load(tmp_path / 'first' / 'last.pt')['exported']
-    for network in (run.network, run.exported_network()):
-        for name, tensor in network.state_dict().items():
-            assert torch.equal(tensor, stored[name].half().to(tensor.dtype)), name
-    assert (run.step, run.examples) == (0, 0)
-
-
-def test_a_part_may_begin_anew(recipe: Recipe, tmp_path: Path) -> None:
-    Run(_with(recipe, epochs=1), tmp_path / 'first').train()
-    drawn = Run(recipe, tmp_path / 'second').network.state_dict()
-    run = Run(recipe, tmp_path / 'second')
-    run.start_from(tmp_path / 'first' / 'last.pt', ('backbone.conv2', 'backbone.conv4'))
-    stored = checkpoint.load(tmp_path / 'first' / 'last.pt')['exported']
-    for name, tensor in run.network.state_dict().items():
-        anew = name.startswith(('backbone.conv2.', 'backbone.conv4.'))
-        assert torch.equal(tensor, (drawn if anew else stored)[name]), name
-    with pytest.raises(RecipeError, match=r"no part 'backbone.conv'; it has backbone"):
-        run.start_from(tmp_path / 'first' / 'last.pt', ('backbone.conv',))
-
-
-def test_weights_of_another_tracker_are_no_start(recipe: Recipe, tmp_path: Path) -> None:
-    path = tmp_path / 'other.safetensors'
-    weights.save(path, {'a': torch.ones(1)}, weights.WeightsInfo(tracker='kcf'))
-    with pytest.raises(weights.WeightsError, match="weights of 'kcf', not of 'siamfc'"):
-        Run(recipe, tmp_path).start_from(path)
-
-
-def test_checkpoint_of_another_network_is_no_start(recipe: Recipe, tmp_path: Path) -> None:
-    path = tmp_path / 'other.pt'
-    state = {'network': {}, 'recipe': {'recipe': 'dimp18'}, 'exported': {'a': torch.ones(1)}}
-    checkpoint.save(path, state)
-    with pytest.raises(weights.WeightsError, match=r'a checkpoint of dimp18, belongs to'):
-        Run(recipe, tmp_path).start_from(path)
 
 
 def test_unknown_device_is_refused(recipe: Recipe, tmp_path: Path) -> None:

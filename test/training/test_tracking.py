@@ -9,17 +9,18 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tracker_core import Box, tracker_names
+from tracker_core import Box, tracker_names, weights
 from tracker_core.factory import build_network, network_name
 from tracker_core.sequence import open_sequence
 from tracker_core.siamfc.network import SiamFC, initialize_weights
 from tracker_core.siamfc.tracker import SiamFCTracker
-from training import checkpoint, loop
+from training import checkpoint, loop, tracking
 from training.datasets import DataError
 from training.loop import Run
 from training.recipe import RECIPES, Recipe, parse_recipe
 from training.tracking import TrackingSettings, find_clips, mean_overlaps
 
+INFO = weights.WeightsInfo('siamfc')
 CPU = torch.device('cpu')
 EACH = TrackingSettings(every=1, clips=('train/two_*',), frames=2)
 
@@ -37,7 +38,7 @@ def test_overlap_is_what_the_ordinary_tracker_reaches(data: Path, tmp_path: Path
     network = SiamFC()
     initialize_weights(network, torch.Generator().manual_seed(3))
     clips = find_clips(EACH, data)
-    found = mean_overlaps('siamfc', network.state_dict(), clips, CPU)
+    found = mean_overlaps(INFO, network.state_dict(), clips, CPU)
     assert list(found) == ['two_t1', 'two_t2']
     tracker = SiamFCTracker(network.half().float())  # exported as float16
     sequence = open_sequence(data / 'train' / 'two_t1')
@@ -46,6 +47,25 @@ def test_overlap_is_what_the_ordinary_tracker_reaches(data: Path, tmp_path: Path
     rows = zip(frames[1:], sequence.boxes[1:], strict=False)
     overlaps = [tracker.track(frame).box.iou(Box(*row)) for frame, row in rows]
     assert found['two_t1'] == pytest.approx(np.mean(overlaps), abs=1e-3)
+
+
+def test_clips_are_tracked_with_the_settings_of_the_weights(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = []
+    build = tracking.build_tracker
+
+    def note(*arguments: Any, **keywords: Any) -> Any:
+        built.append(build(*arguments, **keywords))
+        return built[-1]
+
+    monkeypatch.setattr(tracking, 'build_tracker', note)
+    network = SiamFC()
+    initialize_weights(network)
+    info = dataclasses.replace(INFO, settings={'confidence_slope': 5.0})
+    clip = find_clips(TrackingSettings(every=1, clips=('train/one',), frames=2), data)
+    mean_overlaps(info, network.state_dict(), clip, CPU)
+    assert [tracker.settings.confidence_slope for tracker in built] == [5.0]
 
 
 def test_every_recipe_trains_a_tracker() -> None:
@@ -58,7 +78,7 @@ def test_other_trackers_are_built_alike(data: Path, name: str) -> None:
     torch.manual_seed(0)
     network = build_network(network_name(name)).eval()
     clip = find_clips(TrackingSettings(every=1, clips=('train/one',), frames=2), data)
-    found = mean_overlaps(name, network.state_dict(), clip, CPU)
+    found = mean_overlaps(weights.WeightsInfo(name), network.state_dict(), clip, CPU)
     assert found.keys() == {'one'} and 0 <= found['one'] <= 1
 
 
@@ -68,9 +88,9 @@ def test_absent_targets_do_not_count(tmp_path: Path, write_clip: Any) -> None:
     network = SiamFC()
     initialize_weights(network, torch.Generator().manual_seed(3))
     settings = TrackingSettings(every=1, clips=('*',), frames=4)
-    found = mean_overlaps('siamfc', network.state_dict(), find_clips(settings, tmp_path), CPU)
+    found = mean_overlaps(INFO, network.state_dict(), find_clips(settings, tmp_path), CPU)
     short = dataclasses.replace(settings, clips=('seen',), frames=2)
-    first = mean_overlaps('siamfc', network.state_dict(), find_clips(short, tmp_path), CPU)
+    first = mean_overlaps(INFO, network.state_dict(), find_clips(short, tmp_path), CPU)
     assert found['gone'] == pytest.approx(first['seen'])
 
 
@@ -159,4 +179,4 @@ def test_clip_that_cannot_be_tracked_is_named(data: Path) -> None:
     initialize_weights(network)
     clip = find_clips(TrackingSettings(every=1, clips=('train/one',)), data)
     with pytest.raises(DataError, match='one: 8 frames, but 9 are annotated'):
-        mean_overlaps('siamfc', network.state_dict(), clip, CPU)
+        mean_overlaps(INFO, network.state_dict(), clip, CPU)
