@@ -27,8 +27,8 @@ SCENE = SceneSettings(
     distractors=1,
     distractor_distance=(0.8, 2.2),
 )
-#: The same with more around the target, for search areas of several times its size.
-WIDE_SCENE = replace(SCENE, size=(480, 360), target_size=(0.08, 0.25), scale=(0.6, 1.6))
+#: Targets of as many pixels with more around them, for search areas of several times their size.
+WIDE_SCENE = replace(SCENE, size=(432, 324), target_size=(0.09, 0.27), scale=(0.6, 1.6))
 #: By kind of source.
 SCENES = {'synthetic': SCENE, 'synthetic_wide': WIDE_SCENE}
 MIN_SIDE = 40

@@ -241,6 +241,13 @@ def test_impossible_scenes_are_refused(make: object, message: str) -> None:
         make()  # type: ignore[operator]
 
 
+@pytest.mark.parametrize('size', [(16, 16), (48, 36), (90, 20)])
+def test_scenes_may_be_as_small_as_promised(size: tuple[int, int]) -> None:
+    frame = Scene(replace(CLEAN, size=size), 1).render(0)
+    assert frame.image.shape == (size[1], size[0], 3) and frame.image.std() > 1
+    assert frame.visible == 1
+
+
 def test_truth_needs_no_rendering() -> None:
     settings = replace(CLEAN, partial_occlusions=1, occlusion_frames=(4, 8))
     scene = Scene(settings, 3)

@@ -138,7 +138,7 @@ class Sprite:
         right, bottom = (np.ceil(rim.max(0)).astype(int) + margin + 1).tolist()
         if bend is not None:
             return self._draw_bent(matrix, bend, left, top, (right - left, bottom - top))
-        return self._draw(matrix, left, top, right, bottom)
+        return self._draw(matrix, self.level(matrix), left, top, right, bottom)
 
     def warp_in_bands(self, matrix: Matrix, size: tuple[int, int]) -> list[Patch]:
         """Draw what is in an image of (width, height) as patches one above the other.
@@ -148,16 +148,17 @@ class Sprite:
         corners = transform(matrix, self.corners)
         low, high = np.clip((corners[:, 1].min() - 1, corners[:, 1].max() + 1), 0, size[1])
         edges = np.linspace(math.floor(low), math.ceil(high), _BANDS + 1).astype(int).tolist()
-        bands = []
+        bands, level = [], self.level(matrix)
         for top, bottom in itertools.pairwise(edges):
             low, high = _extent_between(corners.tolist(), top - 1, bottom + 1)
             left, right = math.floor(max(low - 1, 0)), math.ceil(min(high + 1, size[0]))
             if left < right and top < bottom:
-                bands.append(self._draw(matrix, left, top, right, bottom))
+                bands.append(self._draw(matrix, level, left, top, right, bottom))
         return bands
 
-    def _draw(self, matrix: Matrix, left: int, top: int, right: int, bottom: int) -> Patch:
-        level = self.level(matrix)
+    def _draw(
+        self, matrix: Matrix, level: int, left: int, top: int, right: int, bottom: int
+    ) -> Patch:
         # From the pixels of the level to the patch, both counted from the middle of the first.
         step, (x, y) = 2.0**level, self.middle
         to_sprite = np.array([[step, 0, step / 2 - x], [0, step, step / 2 - y], [0, 0, 1]])

@@ -76,9 +76,10 @@ def natural_surface(rng: np.random.Generator, size: tuple[int, int]) -> Image:
 def scatter(rng: np.random.Generator, surface: Plane, count: int) -> None:
     """Draw shaded pebbles and leaves with a little shadow into a surface (H, W, 3) in place."""
     height, width = surface.shape[:2]
+    longest = max(width, height, 3 * 28) / 28
     for _ in range(count):
         x, y = rng.uniform(0, width), rng.uniform(0, height)
-        length = float(np.exp(rng.uniform(np.log(3), np.log(max(width, height) / 28))))
+        length = float(np.exp(rng.uniform(np.log(3), np.log(longest))))
         axes = length, length * float(rng.uniform(0.35, 0.9))
         angle = float(rng.uniform(0, 180))
         local = surface[int(y), int(x)].astype(np.float64)
