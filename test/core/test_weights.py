@@ -326,3 +326,13 @@ def test_show_prints_the_metadata(tmp_path, network, capsys):
     path = save(tmp_path / 'toy.safetensors', network.state_dict(), info)
     assert main(['show', str(path)]) == 0
     assert 'licence: MIT' in capsys.readouterr().out
+
+
+def test_show_takes_the_name_of_shipped_weights_too(tmp_path, monkeypatch, network, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(['show', 'siamfc']) == 0
+    assert 'tracker: siamfc' in capsys.readouterr().out
+    save(tmp_path / 'siamfc', network.state_dict(), WeightsInfo('toy'))
+    assert main(['show', 'siamfc']) == 0
+    assert 'tracker: toy' in capsys.readouterr().out, 'a file of that name comes first'
+    assert main(['show', 'dimp51']) == 1

@@ -20,6 +20,8 @@ from tracker_core.weights import (
     SUFFIX,
     Checkpoint,
     WeightsInfo,
+    default_path,
+    has_weights,
     import_checkpoint,
     installed_path,
     read_info,
@@ -70,7 +72,9 @@ def _tracker_of(source: Path) -> str:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    for key, value in dataclasses.asdict(read_info(arguments.file)).items():
+    is_name = has_weights(arguments.file) and not Path(arguments.file).is_file()
+    path = default_path(arguments.file) if is_name else arguments.file
+    for key, value in dataclasses.asdict(read_info(path)).items():
         print(f'{key}: {value}')
 
 
@@ -83,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(required=True)
     show = commands.add_parser('show', help='print what a weights file says about itself')
-    show.add_argument('file')
+    show.add_argument('file', help='weights file, or the name of shipped weights, e.g. dimp18')
     show.set_defaults(run=_show)
     importer = commands.add_parser('import', help='convert a published checkpoint')
     importer.add_argument('checkpoint', help='e.g. dimp50.pth; nothing in it is run')
