@@ -19,6 +19,7 @@ from tracker_ros.clicks import Clicks
 from tracker_ros.conversions import box_of, box_of_roi, decode, nanoseconds
 from tracker_ros.frame_buffer import Frame
 from tracker_ros.image_plane import ImagePlane
+from tracker_ros.missing_images import MissingImages
 from tracker_ros.msg import TargetInit
 from tracker_ros.outputs import Outputs
 from tracker_ros.parameters import Parameters
@@ -64,6 +65,9 @@ class Camera:
         kind, suffix = (CompressedImage, _COMPRESSED) if compressed else (Image, '')
         self.image_topic = base + suffix
         self._node.create_subscription(kind, self.image_topic, self._on_image, qos)
+        self.missing_images = MissingImages(
+            self._node, self._log, self.image_topic, kind, reliable=reliable
+        )
         # rqt_image_view names its clicks after the topic that it shows, whichever that is.
         for shown in sorted({base, self.image_topic}):
             self._node.create_subscription(Point, f'{shown}_mouse_left', self._on_mouse, 10)

@@ -80,22 +80,31 @@ class Counters:
 
 
 def status_of(
-    name: str, activity: Activity, stale_seconds: float, about: Mapping[str, str]
+    name: str,
+    activity: Activity,
+    stale_seconds: float,
+    about: Mapping[str, str],
+    why_stale: str = '',
 ) -> DiagnosticStatus:
-    """Return the status of one camera. `about`: what does not change, such as the model."""
-    level, message = _judge(activity, stale_seconds)
+    """Return the status of one camera.
+
+    about: what does not change, such as the model. why_stale: why no image arrives, if known.
+    """
+    level, message = _judge(activity, stale_seconds, why_stale)
     status = DiagnosticStatus(name=name, level=level, message=message)
     values = {**about, **_values(activity)}
     status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
     return status
 
 
-def _judge(activity: Activity, stale_seconds: float) -> tuple[bytes, str]:
+def _judge(activity: Activity, stale_seconds: float, why_stale: str) -> tuple[bytes, str]:
     stale = ''
     if activity.image_age is None:
         stale = 'no image so far'
     elif activity.image_age > stale_seconds:
         stale = f'no image for {activity.image_age:.0f} s'
+    if stale and why_stale:
+        stale += f': {why_stale}'
     if activity.failure:
         given_up = f'target given up: {activity.failure}'
         return DiagnosticStatus.ERROR, f'{stale}; {given_up}' if stale else given_up

@@ -116,7 +116,9 @@ class TrackerNode(Node):
             name = f'{own_name}: {camera.name}' if camera.name else own_name
             about = {**self._about, 'image topic': camera.image_topic}
             stale = self.parameters.current.stale_seconds
-            status = status_of(name, camera.track.activity(), stale, about)
+            activity = camera.track.activity()
+            why_stale = camera.missing_images.reason(activity.image_age, stale)
+            status = status_of(name, activity, stale, about, why_stale)
             status.hardware_id = camera.image_topic
             message.status.append(status)
         self._diagnostics.publish(message)

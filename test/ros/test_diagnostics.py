@@ -52,6 +52,13 @@ def test_level_and_message(situation, level, message):
     assert (made.level, made.message) == (level, message)
 
 
+def test_why_no_image_arrives_is_said_with_it():
+    why = 'nobody publishes /image'
+    for age, message in ((None, f'no image so far: {why}'), (3.2, f'no image for 3 s: {why}')):
+        activity = Counters().take(**{**NOW, 'image_age': age})
+        assert status_of('tracker', activity, 2.0, {}, why).message == message
+
+
 def test_counters_begin_anew_with_each_report():
     counters = Counters()
     counters.received = 30

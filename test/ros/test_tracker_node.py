@@ -219,7 +219,7 @@ def test_a_camera_that_stops_and_returns(start_tracker, ros):
     tracker = start_tracker(stale_seconds=2.0)
     camera = Camera(ros, f'/{tracker.name}/camera', f'/{tracker.name}/overlay')
     targets, diagnostics = tracker.targets(), tracker.diagnostics()
-    diagnostics.wait(lambda m: said(m, tracker) == 'no image so far')
+    diagnostics.wait(lambda m: said(m, tracker).startswith('no image so far: the publisher of'))
     assert tracker.set_target(scene(0)[1], camera.deliver(0)).success
     camera.follow(targets, range(1, 3))
     stale = diagnostics.wait(lambda m: said(m, tracker).startswith('no image for'))
