@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import cv2
@@ -15,10 +15,11 @@ from torch import Tensor
 from tracker_core.box import Box
 from tracker_core.confidence import StateJudge, logistic
 from tracker_core.inference import Precision, choose_dtype, prepare
+from tracker_core.recovery import Point, Recovery
 from tracker_core.search_region import crop_square
-from tracker_core.settings import Count, NonNegative, Positive, Range, Share, check_ranges
+from tracker_core.settings import Count, Natural, NonNegative, Positive, Range, Share, check_ranges
 from tracker_core.siamfc.network import STRIDE, SiamFC, cross_correlate
-from tracker_core.tracker import Estimate, Image, check_box, check_image
+from tracker_core.tracker import Estimate, Image, TrackState, check_box, check_image
 from tracker_core.transfer import upload
 
 Map = NDArray[np.float32]
@@ -26,7 +27,10 @@ Map = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class SiamFCSettings:
-    """Published values of the three-scale tracker; sizes in pixels."""
+    """Published values of the three-scale tracker; sizes in pixels.
+
+    The search for a lost target is not published: `recovery_regions=0` is without it.
+    """
 
     exemplar_size: Annotated[int, Range(87)] = 127
     search_size: Count = 255
@@ -52,6 +56,10 @@ class SiamFCSettings:
     """Confidence below which the state becomes LOST ..."""
     lost_after: Count = 3
     """... if it stays there for this many frames; until then the state is UNCERTAIN."""
+    recovery_regions: Natural = 2
+    """Regions elsewhere that are searched per frame from LOST until TRACKING; 0: as published."""
+    recovery_confidence: float = 0.5
+    """Confidence from which a lost target is found again in such a region."""
     precision: Precision = 'auto'
     """Of the network; 'auto' is bfloat16 on CPUs that compute in it, else float32."""
 
@@ -83,6 +91,22 @@ class _Target:
     largest_scale: float
     first_peak: float
     judge: StateJudge
+    recovery: Recovery
+
+    @property
+    def size(self) -> Point:
+        """Width and height now."""
+        return self.width * self.scale, self.height * self.scale
+
+
+@dataclass(frozen=True)
+class _View:
+    """What is seen of a search region at the best scale."""
+
+    scores: Map
+    """Up-sampled logits, without window."""
+    factor: float
+    """The scale, relative to that of the target."""
 
 
 class SiamFCTracker:
@@ -130,8 +154,9 @@ class SiamFCTracker:
             largest_scale=min(self.settings.scale_limits[1], ratio),
             first_peak=1.0,
             judge=self._new_judge(),
+            recovery=Recovery((x, y), (box.width, box.height)),
         )
-        target.first_peak = float(self._respond(target, image).max())
+        target.first_peak = float(self._respond(target, image, self._factors).max())
         self._target, self._response = target, None
 
     @torch.inference_mode()
@@ -141,12 +166,12 @@ class SiamFCTracker:
         if self._target is None:
             raise RuntimeError('track() before initialize(): call initialize(image, box) first')
         target = self._target
-        responses = self._upsample(self._respond(target, image))
-        best = self._best_scale(responses)
-        offset = self._peak_offset(responses[best])
-        self._move(target, offset, float(self._factors[best]))
-        self._response = responses[best]
-        return self._estimate(target, float(responses[best].max()))
+        view = self._look(target, image, self._factors)
+        if target.judge.astray and self.settings.recovery_regions > 0:
+            view = self._search(target, image, view)
+        self._move(target, self._peak_offset(view.scores), view.factor)
+        self._response = view.scores
+        return self._estimate(target, view)
 
     def _exemplar_side(self, width: float, height: float) -> float:
         """Side of the exemplar region: target and context as a square (paper section 2.3)."""
@@ -162,13 +187,43 @@ class SiamFCTracker:
         batch = upload(np.stack(crops), self.device)
         return self.network.features(batch.permute(0, 3, 1, 2).to(self._dtype))
 
-    def _respond(self, target: _Target, image: Image) -> Map:
+    def _look(self, target: _Target, image: Image, factors: NDArray[np.float64]) -> _View:
+        """Search the region around the target at some scales."""
+        responses = self._upsample(self._respond(target, image, factors))
+        best = self._best_scale(responses)
+        return _View(responses[best], float(factors[best]))
+
+    def _search(self, target: _Target, image: Image, view: _View) -> _View:
+        """Search for a lost target elsewhere too; `view` is that around its place.
+
+        The target moves on as published in that one, and to another only where it is surely seen.
+        """
+        settings, recovery = self.settings, target.recovery
+        scale = math.sqrt(math.prod(recovery.size) / (target.width * target.height))
+
+        def there(center: Point) -> _Target:
+            return replace(target, x=center[0], y=center[1], scale=scale)
+
+        def look(center: Point) -> _View:
+            return self._look(there(center), image, np.ones(1))
+
+        # Targets can be found in the middle of a region only, where the exemplar has room.
+        seen = len(view.scores) / settings.upsampling * STRIDE / settings.search_size
+        side, extent = seen * self._search_side(there((0, 0))), (image.shape[1], image.shape[0])
+        searched, regions = ((target.x, target.y), target.size), settings.recovery_regions
+        best, place = recovery.search(look, view, regions, side, extent, searched)
+        if place is None or self._confidence(target, best) < settings.recovery_confidence:
+            return view
+        (target.x, target.y), target.scale = place, scale
+        return best
+
+    def _respond(self, target: _Target, image: Image, factors: NDArray[np.float64]) -> Map:
         """Logits (scales, 17, 17) of the exemplar over the search region at every scale."""
         side = self._search_side(target)
         size = self.settings.search_size
         crops = [
             crop_square(image, (target.x, target.y), side * factor, size, target.fill)
-            for factor in self._factors
+            for factor in factors
         ]
         responses = cross_correlate(target.exemplar, self._features(crops))
         return responses[:, 0].float().cpu().numpy()
@@ -212,12 +267,18 @@ class SiamFCTracker:
             settings.tracking_threshold, settings.lost_threshold, settings.lost_after
         )
 
-    def _estimate(self, target: _Target, peak: float) -> Estimate:
-        settings, relative = self.settings, peak / target.first_peak
-        confidence = logistic(relative, settings.confidence_offset, settings.confidence_slope)
-        width, height = target.width * target.scale, target.height * target.scale
+    def _confidence(self, target: _Target, view: _View) -> float:
+        relative = float(view.scores.max()) / target.first_peak
+        return logistic(relative, self.settings.confidence_offset, self.settings.confidence_slope)
+
+    def _estimate(self, target: _Target, view: _View) -> Estimate:
+        confidence = self._confidence(target, view)
+        state = target.judge.judge(confidence)
+        width, height = target.size
+        if state is TrackState.TRACKING:
+            target.recovery.trust((target.x, target.y), target.size)
         box = Box(target.x - (width - 1) / 2, target.y - (height - 1) / 2, width, height)
-        return Estimate(box, confidence, target.judge.judge(confidence))
+        return Estimate(box, confidence, state)
 
 
 def _centred(count: int) -> NDArray[np.float64]:

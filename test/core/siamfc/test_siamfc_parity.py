@@ -75,7 +75,9 @@ def test_network_on_the_stored_crops(network, data, rule):
 )
 def test_boxes_over_the_whole_trace(network, data, sequence, prefix, changes):
     frames, _ = sequence
-    tracker = SiamFCTracker(network, SiamFCSettings(precision='float32', **changes))
+    tracker = SiamFCTracker(
+        network, SiamFCSettings(precision='float32', recovery_regions=0, **changes)
+    )
     tracker.initialize(frames[0], _from_one_based(data['boxes_1based'][0]))
     boxes = [tracker.track(frame).box for frame in frames[1:]]
     expected = [_from_one_based(row) for row in data[prefix + 'pred_boxes_1based']]
