@@ -47,8 +47,8 @@ class MissingImages:
                     f'nobody publishes {self._topic}, but {self._topic}/compressed: set '
                     'image_transport to compressed'
                 )
-            there = ', '.join(others) or 'no topic'
-            return f'nobody publishes {self._topic} (there are images on {there})'
+            there = f' (there are images on {", ".join(others)})' if others else ''
+            return f'nobody publishes {self._topic}{there}'
         fitting = [each for each in publishers if each.topic_type == self._kind]
         if not fitting:
             kinds = ', '.join(sorted({each.topic_type for each in publishers}))

@@ -57,9 +57,9 @@ def reasons(watcher, robot, kind, topic=TOPIC, qos=10):
 
 def test_where_nobody_publishes_the_topics_with_images_are_named(watch, robot, ros):
     watcher = watch()
-    assert watcher.reason(None, 2.0).startswith(f'nobody publishes {TOPIC} (there are images on ')
+    assert watcher.reason(None, 2.0).startswith(f'nobody publishes {TOPIC}')
     said = reasons(watcher, robot, CompressedImage, '/missing/front/compressed')
-    assert '/missing/front/compressed' in said
+    assert ' (there are images on ' in said and '/missing/front/compressed' in said
     # The watcher's own node shows an overlay, which is no camera.
     made = ros.node.create_publisher(Image, '/missing/own', 1)
     until(lambda: ros.node.count_publishers('/missing/own') > 0, 'the own publisher')
