@@ -1,11 +1,14 @@
-"""Runs that torchrun starts: two processes share one run, and a dead one ends it."""
+"""Runs that torchrun starts: two processes, on one machine or two, share one run."""
 
 import os
+import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from training import checkpoint
@@ -25,30 +28,39 @@ sys.exit(__main__.main(sys.argv[1:]))
 """
 
 
-def _torchrun(*arguments: str) -> tuple[int, str]:
-    """Status and output of two processes as `torchrun --nproc-per-node=2` starts them."""
-    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2']
+def _start(*arguments: str) -> subprocess.Popen[str]:
+    """One `torchrun`, on the only machine or on one of several."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get('PYTHONPATH', ''))))
     changes = {'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '', 'PYTHONPATH': path}
-    process = subprocess.Popen(
-        [*command, *arguments],
+    return subprocess.Popen(
+        [sys.executable, '-m', 'torch.distributed.run', *arguments],
         cwd=ROOT,
         env=os.environ | changes,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def _finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Status and output."""
     try:
-        output, error = process.communicate(timeout=300)
+        output, _ = process.communicate(timeout=300)
     except subprocess.TimeoutExpired:
-        process.terminate()  # which it passes on to the two
+        process.terminate()  # which it passes on to those it started
         process.wait(60)
         raise
-    return process.returncode, output + error
+    return process.returncode, output
+
+
+def _torchrun(*arguments: str) -> tuple[int, str]:
+    """Status and output of two processes as `torchrun --nproc-per-node=2` starts them."""
+    return _finish(_start('--standalone', '--nproc-per-node=2', *arguments))
 
 
 def _write(content: dict[str, Any], tmp_path: Path) -> str:
     content['schedule'] |= {'epochs': 1, 'examples_per_epoch': 4}
+    tmp_path.mkdir(exist_ok=True)
     path = tmp_path / 'recipe.yaml'
     path.write_text(yaml.safe_dump(content))
     return str(path)
@@ -73,3 +85,28 @@ def test_process_that_dies_ends_the_run_with_its_error(
     assert status != 0
     assert 'Signal 9 (SIGKILL)' in output
     assert not (tmp_path / 'run' / 'last.pt').exists()
+
+
+def test_two_machines_train_as_one(content: dict[str, Any], data: Path, tmp_path: Path) -> None:
+    """Each has its own copy of the data, cache and output folder; the first writes the run."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    machines = []
+    for rank in (0, 1):
+        folder = tmp_path / f'machine_{rank}'
+        shutil.copytree(data, folder / 'data')
+        own = {'data': folder / 'data', 'output': folder / 'run', 'cache': folder / 'cache'}
+        recipe = _write(content | {name: str(path) for name, path in own.items()}, folder)
+        place = f'--nnodes=2 --node-rank={rank} --master-addr=127.0.0.1 --master-port={port}'
+        machines.append(_start(*place.split(), '--nproc-per-node=1', '-m', 'training', recipe))
+    for process in machines:
+        status, output = _finish(process)
+        assert status == 0, output
+    assert not (tmp_path / 'machine_1' / 'run').exists()
+    _torchrun('-m', 'training', _write(content, tmp_path))
+    found = checkpoint.load(tmp_path / 'machine_0' / 'run' / 'last.pt')
+    expected = checkpoint.load(tmp_path / 'run' / 'last.pt')
+    assert (found['step'], found['best_loss']) == (2, expected['best_loss'])
+    for name, tensor in expected['network'].items():
+        assert torch.equal(found['network'][name], tensor), name
