@@ -87,21 +87,27 @@ def test_process_that_dies_ends_the_run_with_its_error(
     assert not (tmp_path / 'run' / 'last.pt').exists()
 
 
-def test_two_machines_train_as_one(content: dict[str, Any], data: Path, tmp_path: Path) -> None:
-    """Each has its own copy of the data, cache and output folder; the first writes the run."""
+def _two_machines(content: dict[str, Any], folder: Path, *program: str) -> list[tuple[int, str]]:
+    """Statuses and outputs of a run on two machines, as far as one machine can be two.
+
+    Each has its own copy of the data, cache and output folder, and its own `torchrun`.
+    """
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
     machines = []
     for rank in (0, 1):
-        folder = tmp_path / f'machine_{rank}'
-        shutil.copytree(data, folder / 'data')
-        own = {'data': folder / 'data', 'output': folder / 'run', 'cache': folder / 'cache'}
-        recipe = _write(content | {name: str(path) for name, path in own.items()}, folder)
-        place = f'--nnodes=2 --node-rank={rank} --master-addr=127.0.0.1 --master-port={port}'
-        machines.append(_start(*place.split(), '--nproc-per-node=1', '-m', 'training', recipe))
-    for process in machines:
-        status, output = _finish(process)
+        own = folder / f'machine_{rank}'
+        shutil.copytree(content['data'], own / 'data')
+        places = {'data': own / 'data', 'output': own / 'run', 'cache': own / 'cache'}
+        recipe = _write(content | {name: str(path) for name, path in places.items()}, own)
+        which = f'--nnodes=2 --node-rank={rank} --master-addr=127.0.0.1 --master-port={port}'
+        machines.append(_start(*which.split(), '--nproc-per-node=1', *program, recipe))
+    return [_finish(machine) for machine in machines]
+
+
+def test_two_machines_train_as_one(content: dict[str, Any], tmp_path: Path) -> None:
+    for status, output in _two_machines(content, tmp_path, '-m', 'training'):
         assert status == 0, output
     assert not (tmp_path / 'machine_1' / 'run').exists()
     _torchrun('-m', 'training', _write(content, tmp_path))
@@ -110,3 +116,13 @@ def test_two_machines_train_as_one(content: dict[str, Any], data: Path, tmp_path
     assert (found['step'], found['best_loss']) == (2, expected['best_loss'])
     for name, tensor in expected['network'].items():
         assert torch.equal(found['network'][name], tensor), name
+
+
+def test_process_that_dies_ends_the_run_on_the_other_machine_too(
+    content: dict[str, Any], tmp_path: Path
+) -> None:
+    script = tmp_path / 'dying.py'
+    script.write_text(DYING)
+    (first, _), (second, output) = _two_machines(content, tmp_path, str(script))
+    assert first != 0 and second != 0
+    assert 'Signal 9 (SIGKILL)' in output
