@@ -63,13 +63,9 @@ class MissingImages:
 
     def _topics_of_images(self) -> list[str]:
         """Topics with images of other nodes."""
-        node = self._node
-        own = dict(
-            node.get_publisher_names_and_types_by_node(node.get_name(), node.get_namespace())
-        )
-        found = node.get_topic_names_and_types()
+        own = {publisher.topic_name for publisher in self._node.publishers}
         return sorted(
             name
-            for name, kinds in found
-            if _IMAGES & set(kinds) and name not in own and node.count_publishers(name)
+            for name, kinds in self._node.get_topic_names_and_types()
+            if _IMAGES & set(kinds) and name not in own and self._node.count_publishers(name)
         )
